@@ -1,0 +1,1 @@
+"""The nouns of TensorFlow Serving: servable, source, version policy, manager. Standard library only."""
