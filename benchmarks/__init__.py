@@ -1,1 +1,1 @@
-"""Side-by-side measurements, one file a subject; each prints a table and, as its last line, one JSON object."""
+"""Side-by-side measurements, one file a subject; each ends with a table and one JSON line."""

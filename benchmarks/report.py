@@ -1,10 +1,10 @@
 """What every benchmark shares: interleave the sides, take medians, print a table, end with one JSON line.
 
 It does: `arguments` (with `--quick`), `interleave`, `median`, `spread`, `table`, `finish`.
-It does not: time anything by itself or know any subject; a side is a function that returns its own measurement.
+It does not time anything or know any subject: a side is a function that returns its own measurement.
 
-A benchmark starts like this, so that `python benchmarks/x.py` and `python -m benchmarks.x` both work from the
-repository's root (the first line also keeps `benchmarks/serving.py` from hiding the package `serving`):
+A benchmark starts like this, so that `python benchmarks/x.py` and `python -m benchmarks.x` both work from
+the repository's root (the first line also keeps `benchmarks/serving.py` from hiding the package `serving`):
 
     if __name__ == "__main__":
         sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """A parser that already has `--quick` (finish within a minute) and `--rounds` (0 = the benchmark's own)."""
+    """A parser that already has `--quick` (within a minute) and `--rounds` (0 = the benchmark's own)."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
