@@ -1,0 +1,32 @@
+"""Finds projects by their folders: a folder of `pipelines/` with a project.py is a project.
+
+Standard library only, and nothing is registered by hand: `names()` reads the folder, `get(name)` imports one
+card. It never imports a project's features, model or pipeline.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from pipelines.base.paths import ROOMS
+from pipelines.base.project import Project, ProjectError, close_match
+
+
+def names() -> list[str]:
+    """All project names, sorted."""
+    return sorted(path.parent.name for path in ROOMS.glob("*/project.py") if path.parent.name != "base")
+
+
+def get(name: str) -> Project:
+    """The card of project `name`. Raises ProjectError with a close match for an unknown name."""
+    if name not in names():
+        raise ProjectError(close_match("Project", name, names()))
+    try:
+        card = importlib.import_module(f"pipelines.{name}.project").PROJECT
+    except ProjectError:
+        raise
+    except Exception as error:
+        raise ProjectError(f"{name}: project.py cannot be imported: {type(error).__name__}: {error}") from error
+    if not isinstance(card, Project) or card.name != name:
+        raise ProjectError(f"{name}: project.py must define PROJECT = Project(name={name!r}, ...); got {card!r}")
+    return card
