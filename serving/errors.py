@@ -4,7 +4,7 @@
       InvalidArgument            the request cannot be right for any model state (HTTP 400)
       NotFound                   model, version, label or file is not there (HTTP 404)
       AlreadyExists              (HTTP 409)
-      FailedPrecondition         the model's state or signature forbids it (HTTP 412)
+      FailedPrecondition         the model's state or signature forbids it (HTTP 400)
       ResourceExhausted          a queue or a size limit is full (HTTP 429)
       DeadlineExceeded           (HTTP 504)
       Unavailable                try again: loading, draining, unreachable (HTTP 503)
@@ -27,8 +27,8 @@ _CODES: dict[str, tuple[int, int]] = {
     "NOT_FOUND": (5, 404),
     "ALREADY_EXISTS": (6, 409),
     "PERMISSION_DENIED": (7, 403),
-    "RESOURCE_EXHAUSTED": (8, 503),
-    "FAILED_PRECONDITION": (9, 412),
+    "RESOURCE_EXHAUSTED": (8, 429),
+    "FAILED_PRECONDITION": (9, 400),
     "ABORTED": (10, 409),
     "OUT_OF_RANGE": (11, 400),
     "UNIMPLEMENTED": (12, 501),
