@@ -1,0 +1,316 @@
+"""Loads and unloads versions in the background and hands out counted handles to requests.
+
+The manager is told which versions are wanted (`aspire`), asks its transition policy for the next step, loads
+in worker threads with retries, and swaps the map that requests read. A version that fails to load keeps its
+error and touches nothing that works. Unloading waits for the last request. It knows no files, no TensorFlow
+and no sockets; the loader it is given does. Standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from serving.core.policy import TransitionPolicy, availability_preserving
+from serving.core.servable import (
+    Handle,
+    Harness,
+    LoadFailed,
+    Phase,
+    Servable,
+    ServableId,
+    ServableNotFound,
+    ServableState,
+    State,
+)
+
+logger = logging.getLogger(__name__)
+
+# A folder is asked at most this often whether its files changed since they failed to load.
+REPAIR_CHECK_S = 0.5
+ENDED_STATES_KEPT = 100
+
+
+class Manager:
+    """Owns every version. Thread-safe.
+
+    `load(id, path)` runs in a worker thread and returns the servable or raises LoadFailed; `fingerprint(path)`
+    tells whether a failed version's files have changed, which is worth another attempt at once.
+    `on_state` is called with every change of state, under the manager's lock: it must be quick.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[ServableId, str], Servable],
+        *,
+        policy: TransitionPolicy = availability_preserving,
+        max_retries: int = 5,
+        retry_interval_s: float = 60.0,
+        load_threads: int = 1,
+        fingerprint: Callable[[str], object] = lambda path: None,
+        on_state: Callable[[ServableState], None] = lambda state: None,
+    ) -> None:
+        self._load = load
+        self._policy = policy
+        self._max_retries = max_retries
+        self._retry_interval_s = retry_interval_s
+        self._load_threads = max(1, load_threads)
+        self._fingerprint = fingerprint
+        self._on_state = on_state
+        self._models: dict[str, list[Harness]] = {}
+        self._states: dict[str, dict[int, ServableState]] = {}
+        self._serving: Mapping[tuple[str, int | None], Harness] = {}
+        self._changed = threading.Condition(threading.RLock())
+        self._loading = 0
+        self._stopping = False
+        self._work = False
+        self._thread = threading.Thread(target=self._run, name="model-manager", daemon=True)
+        self._thread.start()
+
+    # What requests use.
+
+    def acquire(self, name: str, version: int | None = None) -> Handle:
+        """A handle on the version (None: the highest one that is available). Raises ServableNotFound."""
+        while True:
+            harness = self._serving.get((name, version))
+            if harness is None:
+                raise ServableNotFound(name, version)
+            if harness.acquire():
+                return Handle(harness)
+            # It was retired between the two lines; the map that requests read has changed already.
+
+    def states(self, name: str) -> dict[int, ServableState]:
+        """States of every version of the model that was ever seen, newest version first."""
+        with self._changed:
+            return dict(sorted(self._states.get(name, {}).items(), reverse=True))
+
+    def broken(self, name: str) -> set[int]:
+        """Versions whose last attempt to load has failed."""
+        with self._changed:
+            return {h.id.version for h in self._models.get(name, ()) if h.error is not None}
+
+    # What the source uses.
+
+    def aspire(self, name: str, versions: Mapping[int, str]) -> None:
+        """Makes exactly `versions` (number -> folder) the wanted ones of a model. Idempotent."""
+        with self._changed:
+            harnesses = self._models.setdefault(name, [])
+            known = {(h.id.version, h.path): h for h in harnesses}
+            for harness in harnesses:
+                harness.aspired = versions.get(harness.id.version) == harness.path
+            for version, path in versions.items():
+                old = known.get((version, path))
+                if old is None or old.phase is Phase.UNLOADING:
+                    fresh = Harness(ServableId(name, version), path)
+                    harnesses.append(fresh)
+                    self._publish(fresh, State.START)
+                elif old.error is not None and old.phase in (Phase.ERROR, Phase.LOADING):
+                    self._retry_if_repaired(old)
+            self._wake()
+
+    def _retry_if_repaired(self, harness: Harness) -> None:
+        now = self._fingerprint(harness.path)
+        if now == harness.seen:
+            return
+        logger.info("Files of %s changed since they failed to load; trying again", harness.id)
+        harness.seen = now
+        harness.attempts = 0
+        harness.next_try = 0.0
+        if harness.phase is Phase.ERROR:
+            harness.phase = Phase.NEW
+
+    # What the server uses.
+
+    def wait_until_settled(self, names: Iterable[str], timeout_s: float | None = None) -> bool:
+        """Waits until no wanted version of the models is on its way (each is available or has failed once)."""
+        names = list(names)
+        with self._changed:
+            return self._changed.wait_for(lambda: all(self._settled(n) for n in names), timeout_s)
+
+    def settled(self, name: str) -> bool:
+        with self._changed:
+            return self._settled(name)
+
+    def _settled(self, name: str) -> bool:
+        if self._stopping:
+            return True
+        wanted = [h for h in self._models.get(name, ()) if h.aspired]
+        return all(h.phase in (Phase.READY, Phase.ERROR) or h.error is not None for h in wanted)
+
+    def available(self, name: str) -> bool:
+        return (name, None) in self._serving
+
+    def stop(self, drain_s: float = 10.0) -> None:
+        """Unloads everything; waits at most `drain_s` for running requests."""
+        with self._changed:
+            self._stopping = True
+            self._wake()
+            harnesses = [h for hs in self._models.values() for h in hs if h.phase is Phase.READY]
+            self._serving = {}
+        self._thread.join(timeout=drain_s)
+        deadline = time.monotonic() + drain_s
+        for harness in harnesses:
+            harness.retire()
+            if harness.drained.wait(max(0.0, deadline - time.monotonic())):
+                self._close(harness)
+
+    # The manager's own thread.
+
+    def _wake(self) -> None:
+        self._work = True
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._stopping:
+                self._changed.wait_for(lambda: self._work or self._stopping, self._next_wait())
+                self._work = False
+                for name in list(self._models):
+                    self._step(name)
+                self._changed.notify_all()
+
+    def _next_wait(self) -> float | None:
+        due = [
+            h.next_try
+            for hs in self._models.values()
+            for h in hs
+            if h.phase is Phase.LOADING and h.next_try > 0.0
+        ]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _step(self, name: str) -> None:
+        harnesses = self._models[name]
+        for harness in list(harnesses):
+            idle = harness.phase in (Phase.NEW, Phase.ERROR) or harness.next_try > 0.0
+            if not harness.aspired and idle:
+                harnesses.remove(harness)
+                self._publish(harness, State.END, harness.error)
+        now = time.monotonic()
+        for harness in harnesses:
+            if harness.phase is Phase.LOADING and harness.attempts == 0 and harness.next_try == 0.0:
+                harness.phase = Phase.NEW  # repaired while it waited for its next attempt
+            elif harness.phase is Phase.LOADING and 0.0 < harness.next_try <= now:
+                self._start_load(harness)
+        while not self._stopping:
+            action = self._policy(harnesses)
+            if action is None:
+                break
+            kind, harness = action
+            if kind == "unload":
+                self._start_unload(harness)
+            elif self._loading >= self._load_threads:
+                break
+            else:
+                self._start_load(harness)
+        if not harnesses:
+            self._models.pop(name, None)
+
+    def _start_load(self, harness: Harness) -> None:
+        harness.phase = Phase.LOADING
+        harness.next_try = 0.0
+        harness.attempts += 1
+        self._loading += 1
+        if harness.error is None:
+            self._publish(harness, State.LOADING)
+        thread = threading.Thread(target=self._load_one, args=(harness,), name="model-load", daemon=True)
+        thread.start()
+
+    def _load_one(self, harness: Harness) -> None:
+        seen = self._fingerprint(harness.path)
+        servable: Servable | None = None
+        error: tuple[str, str] | None = None
+        try:
+            servable = self._load(harness.id, harness.path)
+        except LoadFailed as failure:
+            error = (failure.code, failure.message)
+        except Exception as failure:
+            logger.exception("Loading %s failed in an unexpected way", harness.id)
+            error = ("INTERNAL", f"{type(failure).__name__}: {failure}")
+        with self._changed:
+            self._loading -= 1
+            if servable is not None:
+                self._loaded(harness, servable)
+            else:
+                assert error is not None
+                harness.seen = seen
+                self._failed(harness, error)
+            self._wake()
+        if servable is not None and self._stopping:
+            servable.close()
+
+    def _loaded(self, harness: Harness, servable: Servable) -> None:
+        harness.servable = servable
+        harness.error = None
+        harness.phase = Phase.READY
+        if not self._stopping:
+            self._rebuild_map()
+        self._publish(harness, State.AVAILABLE)
+        logger.info("Successfully loaded servable version %s", harness.id)
+
+    def _failed(self, harness: Harness, error: tuple[str, str]) -> None:
+        harness.error = error
+        final = harness.attempts > self._max_retries
+        logger.error(
+            "Loading %s from %s failed (attempt %d of %d): %s: %s",
+            harness.id, harness.path, harness.attempts, self._max_retries + 1, *error,
+        )  # fmt: skip
+        if final:
+            harness.phase = Phase.ERROR
+            self._publish(harness, State.END, error)
+        else:
+            harness.next_try = time.monotonic() + max(self._retry_interval_s, 1e-3)
+            self._publish(harness, State.LOADING, error)
+
+    def _start_unload(self, harness: Harness) -> None:
+        harness.phase = Phase.UNLOADING
+        self._rebuild_map()
+        self._publish(harness, State.UNLOADING)
+        threading.Thread(target=self._unload_one, args=(harness,), name="model-unload", daemon=True).start()
+
+    def _unload_one(self, harness: Harness) -> None:
+        harness.retire()
+        while not harness.drained.wait(10.0):
+            logger.info("Unloading %s waits for its last requests", harness.id)
+        self._close(harness)
+        with self._changed:
+            harnesses = self._models.get(harness.id.name, [])
+            if harness in harnesses:
+                harnesses.remove(harness)
+            self._publish(harness, State.END)
+            logger.info("Done unloading servable version %s", harness.id)
+            self._wake()
+
+    def _close(self, harness: Harness) -> None:
+        servable, harness.servable = harness.servable, None
+        if servable is None:
+            return
+        try:
+            servable.close()
+        except Exception:
+            logger.exception("Unloading %s failed; its memory may not have been given back", harness.id)
+
+    # Shared state, always under the lock.
+
+    def _rebuild_map(self) -> None:
+        serving: dict[tuple[str, int | None], Harness] = {}
+        for name, harnesses in self._models.items():
+            ready = [h for h in harnesses if h.phase is Phase.READY]
+            for harness in sorted(ready, key=lambda h: (h.id.version, h.aspired)):
+                serving[name, harness.id.version] = harness
+                serving[name, None] = harness
+        self._serving = serving
+
+    def _publish(self, harness: Harness, state: State, error: tuple[str, str] | None = None) -> None:
+        name, version = harness.id
+        newest = [h for h in self._models.get(name, ()) if h.id.version == version]
+        if newest and newest[-1] is not harness and state is not State.AVAILABLE:
+            return  # the same version comes from another folder now; its states are the ones that count
+        states = self._states.setdefault(name, {})
+        states[version] = ServableState(harness.id, state, error)
+        ended = sorted(v for v, s in states.items() if s.state is State.END)
+        for old in ended[: max(0, len(ended) - ENDED_STATES_KEPT)]:
+            del states[old]
+        self._on_state(states[version])
+        self._changed.notify_all()
