@@ -1,0 +1,108 @@
+"""The compiled pipeline (seam 4): made with TFX, read with the standard library.
+
+`compile_ir` needs TFX and runs in a warm process; everything else here reads the JSON and imports nothing heavy,
+because Airflow's scheduler, the dashboards and the runner's own process use it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.base import registry
+from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.project import ProjectError, Settings, close_match
+
+GOLDEN_HOME = "{home}"
+GOLDEN_CHECKOUT = "{checkout}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the graph: its id, its component class's short name and the ids it waits for."""
+
+    id: str
+    type: str
+    upstream: tuple[str, ...]
+
+
+def compile_ir(project: str, settings: Settings, paths: Paths) -> dict[str, Any]:
+    """The pipeline of `project` as the JSON form of TFX's IR, without the metadata connection (it may hold a password).
+
+    Raises ProjectError naming the file and line if the project's code fails.
+    """
+    from google.protobuf import json_format
+    from tfx.dsl.compiler import compiler
+
+    registry.get(project)
+    try:
+        pipeline = importlib.import_module(f"pipelines.{project}.pipeline").create_pipeline(paths, settings)
+        message = compiler.Compiler().compile(pipeline)
+    except ProjectError:
+        raise
+    except Exception as error:
+        raise ProjectError(f"{project}: create_pipeline failed: {describe(error)}") from error
+    ir = json_format.MessageToDict(message)
+    ir.get("deploymentConfig", {}).pop("metadataConnectionConfig", None)
+    return ir
+
+
+def describe(error: BaseException) -> str:
+    """One line: the innermost cause, its type and, where there is one, the last of our lines it passed through."""
+    while error.__cause__ is not None and not isinstance(error, ProjectError):
+        error = error.__cause__
+    where, frame = "", error.__traceback__
+    while frame is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if file.startswith(str(CHECKOUT)) and "site-packages" not in file:
+            where = f" ({Path(file).relative_to(CHECKOUT)}:{frame.tb_lineno})"
+        frame = frame.tb_next
+    text = " ".join(str(error).split())
+    if isinstance(error, ProjectError):
+        return text
+    return f"{type(error).__name__}: {text[:500]}{where}"
+
+
+def golden_text(ir: dict[str, Any], home: Path) -> str:
+    """The committed form: sorted, indented, with this machine's folders replaced by placeholders."""
+    text = json.dumps(ir, indent=1, sort_keys=True, ensure_ascii=False)
+    return text.replace(str(home), GOLDEN_HOME).replace(str(CHECKOUT), GOLDEN_CHECKOUT) + "\n"
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Reads an ir.json. Raises ProjectError naming the file if it is missing or no JSON."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ProjectError(f"{file} is no compiled pipeline: {error}. Run `viaduct compile`.") from error
+
+
+def nodes(ir: dict[str, Any]) -> list[Node]:
+    """The graph in the IR's order, which is topological."""
+    found = []
+    for entry in ir.get("nodes", []):
+        node = entry["pipelineNode"]
+        info = node["nodeInfo"]
+        kind = info["type"]["name"].rpartition(".")[2]
+        found.append(Node(info["id"], kind, tuple(node.get("upstreamNodes", ()))))
+    return found
+
+
+def downstream(graph: Iterable[Node], start: Iterable[str]) -> set[str]:
+    """Ids of all nodes that wait, directly or not, for one of `start`."""
+    reached = set(start)
+    changed = True
+    while changed:
+        more = {node.id for node in graph if node.id not in reached and reached & set(node.upstream)}
+        reached |= more
+        changed = bool(more)
+    return reached - set(start)
+
+
+def close_match_node(project: str, got: str, known: Iterable[str]) -> str:
+    """The error text for a node id that the pipeline lacks."""
+    return f"{project}: " + close_match("Node", got, known)

@@ -1,0 +1,126 @@
+"""What a node's execution amounts to, in a few plain numbers: rows, metrics, blessing, where it was pushed.
+
+Read from ML Metadata and the artifacts after the node ended, so that a cached node tells the same as a computed
+one. For records, XComs and the live table; the artifacts themselves stay where they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def summarise(store: Any, execution_id: int, node_id: str) -> dict[str, Any]:
+    """The summary of one execution: {'execution', 'cached', 'outputs': [{key, type, id, uri}], ...and by type}.
+
+    Examples give `rows` per split, a ModelEvaluation `metrics` of the whole split, a ModelBlessing `blessed`, a
+    PushedModel `pushed` (its folder, or ''), ExampleAnomalies `anomalies`.
+    """
+    from ml_metadata.proto import metadata_store_pb2 as pb
+
+    (execution,) = store.get_executions_by_id([execution_id])
+    summary: dict[str, Any] = {
+        "execution": execution_id,
+        "cached": execution.last_known_state == pb.Execution.CACHED,
+        "outputs": [],
+    }
+    events = store.get_events_by_execution_ids([execution_id])
+    keys = {e.artifact_id: e.path.steps[0].key for e in events if e.type == pb.Event.OUTPUT and e.path.steps}
+    for artifact in store.get_artifacts_by_id(list(keys)) if keys else []:
+        kind = artifact.type or store.get_artifact_types_by_id([artifact.type_id])[0].name
+        summary["outputs"].append(
+            {"key": keys[artifact.id], "type": kind, "id": artifact.id, "uri": artifact.uri}
+        )
+        reader = READERS.get(kind)
+        if reader is not None:
+            summary.update(reader(artifact, node_id))
+    return summary
+
+
+def custom_property(artifact: Any, name: str) -> Any:
+    """A custom property's value, whatever its type, or None."""
+    if name not in artifact.custom_properties:
+        return None
+    value = artifact.custom_properties[name]
+    kind = value.WhichOneof("value")
+    return getattr(value, kind) if kind else None
+
+
+def _examples(artifact: Any, node_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    rows = custom_property(artifact, "num_rows")
+    if isinstance(rows, str):
+        found["rows"] = json.loads(rows)
+    elif rows is not None:
+        found["rows"] = {"all": int(rows)}
+    span = custom_property(artifact, "span")
+    if span is None and "span" in artifact.properties:
+        span = artifact.properties["span"].int_value
+    if span is not None:
+        found["span"] = int(span)
+    return found
+
+
+def _evaluation(artifact: Any, node_id: str) -> dict[str, Any]:
+    return {"metrics": overall_metrics(artifact.uri)}
+
+
+def overall_metrics(uri: str) -> dict[str, float]:
+    """TFMA's metrics of the whole split, by name; arrays and infinities are left out."""
+    import tensorflow_model_analysis as tfma
+
+    result = tfma.load_eval_result(uri)
+    found: dict[str, float] = {}
+    for outputs in result.get_metrics_for_slice().values() if result.slicing_metrics else ():
+        for metrics in outputs.values():
+            for name, value in metrics.items():
+                number = value.get("doubleValue") if isinstance(value, dict) else None
+                if isinstance(number, int | float) and math.isfinite(number):
+                    found[name] = float(number)
+    return found
+
+
+def _blessing(artifact: Any, node_id: str) -> dict[str, Any]:
+    return {"blessed": bool(custom_property(artifact, "blessed"))}
+
+
+def _pushed(artifact: Any, node_id: str) -> dict[str, Any]:
+    pushed = custom_property(artifact, "pushed")
+    return {"pushed": custom_property(artifact, "pushed_destination") or "" if pushed else ""}
+
+
+def _anomalies(artifact: Any, node_id: str) -> dict[str, Any]:
+    return {"anomalies": anomalies(Path(artifact.uri))}
+
+
+def anomalies(folder: Path) -> list[dict[str, str]]:
+    """TFDV's anomalies of every split: {'split', 'feature', 'found'}, where `found` holds what was expected too."""
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    listed = []
+    for file in sorted(folder.glob("Split-*/SchemaDiff.pb")):
+        read = anomalies_pb2.Anomalies.FromString(file.read_bytes())
+        for feature, info in sorted(read.anomaly_info.items()):
+            reasons = "; ".join(reason.description for reason in info.reason) or info.description
+            listed.append({"split": file.parent.name.removeprefix("Split-"), "feature": feature, "found": reasons})
+        if read.HasField("dataset_anomaly_info"):
+            listed.append(
+                {
+                    "split": file.parent.name.removeprefix("Split-"),
+                    "feature": "(data set)",
+                    "found": read.dataset_anomaly_info.description,
+                }
+            )
+    return listed
+
+
+READERS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
+    "Examples": _examples,
+    "ModelEvaluation": _evaluation,
+    "ModelBlessing": _blessing,
+    "PushedModel": _pushed,
+    "ExampleAnomalies": _anomalies,
+}

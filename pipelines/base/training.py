@@ -1,0 +1,187 @@
+"""What every Trainer does around its model: read transformed examples, fit with progress, export with signatures.
+
+It does not know any model: a project's `run_fn` builds one and calls these functions, or ignores them. TensorFlow
+is imported inside the functions, so importing this module costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components import progress
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_transform as tft
+    import tf_keras as keras
+
+PARAMETERS_KEY = "parameters"
+SHUFFLE_SEED = 20170
+
+
+def parameters(fn_args: Any) -> dict[str, Any]:
+    """The run's hyper-parameters: the variant's, the profile's and `--set`, plus 'variant' and 'profile'."""
+    return dict((fn_args.custom_config or {}).get(PARAMETERS_KEY, {}))
+
+
+def dataset(
+    files: Sequence[str],
+    feature_spec: Mapping[str, Any],
+    label_key: str | None,
+    batch_size: int,
+    *,
+    shuffle: int = 0,
+    repeat: bool = False,
+    drop_remainder: bool = False,
+) -> tf.data.Dataset:
+    """Batches of (features, label) from gz TFRecord files of tf.Examples; features alone if `label_key` is None.
+
+    `files` are patterns as in `fn_args.train_files`; `feature_spec` is
+    `tf_transform_output.transformed_feature_spec()` or a raw one; `shuffle` is a buffer size in rows (0: file
+    order). Examples are parsed a batch at a time, which costs a fifth of parsing them one by one.
+    """
+    import tensorflow as tf
+
+    paths = sorted(path for pattern in files for path in tf.io.gfile.glob(pattern))
+    if not paths:
+        raise FileNotFoundError(f"No example files match {list(files)!r}; did the node before write its split?")
+    rows = tf.data.TFRecordDataset(paths, compression_type="GZIP", num_parallel_reads=min(len(paths), 4))
+    if shuffle:
+        rows = rows.shuffle(shuffle, seed=SHUFFLE_SEED, reshuffle_each_iteration=True)
+    if repeat:
+        rows = rows.repeat()
+
+    def parse(batch: tf.Tensor) -> Any:
+        features = tf.io.parse_example(batch, dict(feature_spec))
+        if label_key is None:
+            return features
+        label = features.pop(label_key)
+        return features, label
+
+    batches = rows.batch(batch_size, drop_remainder=drop_remainder)
+    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def checkpoint_dir(fn_args: Any) -> Path:
+    """A folder that an interrupted training and its repetition share: same code, parameters and data, same folder."""
+    key = json.dumps([fn_args.custom_config, sorted(fn_args.train_files), fn_args.transform_output], sort_keys=True)
+    node_root = Path(fn_args.serving_model_dir).parents[2]
+    return node_root / "checkpoints" / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def fit(
+    model: keras.Model,
+    fn_args: Any,
+    train: tf.data.Dataset,
+    evaluation: tf.data.Dataset | None,
+    epochs: int,
+    *,
+    steps_per_epoch: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    resume: bool = True,
+) -> keras.callbacks.History:
+    """`model.fit` with TensorBoard logs in `fn_args.model_run_dir`, live progress and a checkpoint every epoch.
+
+    A training that was killed continues from its last whole epoch when the same run is started again; the
+    checkpoints go when it ends. Returns Keras's History of the epochs run here.
+    """
+    import tf_keras as keras
+
+    watching: list[keras.callbacks.Callback] = [
+        keras.callbacks.TensorBoard(fn_args.model_run_dir, update_freq="epoch", write_graph=True, profile_batch=0),
+        _progress_callback(epochs),
+    ]
+    backup = checkpoint_dir(fn_args)
+    if resume:
+        watching.append(keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=True))
+    history = model.fit(
+        train,
+        validation_data=evaluation,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=[*callbacks, *watching],
+        verbose=2,
+    )
+    shutil.rmtree(backup, ignore_errors=True)
+    return history
+
+
+def _progress_callback(epochs: int) -> keras.callbacks.Callback:
+    import tf_keras as keras
+
+    class Progress(keras.callbacks.Callback):
+        """Reports steps over all epochs; the number of steps is known after the first epoch at the latest."""
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.steps, self.seen, self.epoch = self.params.get("steps"), 0, 0
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.seen, self.epoch = epoch * (self.steps or 0), epoch
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.seen += 1
+            total = self.steps * epochs if self.steps else None
+            progress.report(self.seen, total, "steps", epoch=self.epoch + 1, loss=(logs or {}).get("loss", 0.0))
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if self.steps is None and epoch == 0:
+                self.steps = self.seen
+
+    return Progress()
+
+
+def examples_signature(
+    outputs: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]],
+    tf_transform_output: tft.TFTransformOutput,
+    model: keras.Model,
+    label_keys: Sequence[str] = (),
+) -> tf.types.experimental.ConcreteFunction:
+    """A signature from serialized tf.Examples [n] to `outputs(transformed features)`, with Transform inside.
+
+    `label_keys` are raw features that a client does not send. The Transform layer is attached to `model`, so
+    that its vocabularies are exported with it.
+    """
+    import tensorflow as tf
+
+    if not hasattr(model, "tft_layer"):
+        model.tft_layer = tf_transform_output.transform_features_layer()
+    spec = tf_transform_output.raw_feature_spec()
+    for key in label_keys:
+        spec.pop(key, None)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve_examples(examples: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        return outputs(model.tft_layer(tf.io.parse_example(examples, spec)))
+
+    return serve_examples
+
+
+def export(
+    model: tf.Module,
+    fn_args: Any,
+    signatures: Mapping[str, Any],
+    extra_assets: Mapping[str, str | Path] | None = None,
+) -> None:
+    """Writes `model` with `signatures` as a SavedModel to `fn_args.serving_model_dir`: aside first, then renamed.
+
+    `extra_assets` maps names under assets.extra/ to the files to copy there (warm-up requests, op libraries).
+    """
+    import tensorflow as tf
+
+    target = Path(fn_args.serving_model_dir)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    tf.saved_model.save(model, str(aside), signatures=dict(signatures))
+    for name, file in (extra_assets or {}).items():
+        (aside / "assets.extra").mkdir(exist_ok=True)
+        shutil.copyfile(file, aside / "assets.extra" / name)
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(aside, target)
