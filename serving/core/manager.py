@@ -36,8 +36,8 @@ ENDED_STATES_KEPT = 100
 class Manager:
     """Owns every version. Thread-safe.
 
-    `load(id, path)` runs in a worker thread and returns the servable or raises LoadFailed; `fingerprint(path)`
-    tells whether a failed version's files have changed, which is worth another attempt at once.
+    `load(id, path)` runs in a worker thread and returns the servable or raises LoadFailed;
+    `fingerprint(path)` tells whether a failed version's files have changed, which is worth another attempt.
     `on_state` is called with every change of state, under the manager's lock: it must be quick.
     """
 
@@ -111,6 +111,8 @@ class Manager:
             self._wake()
 
     def _retry_if_repaired(self, harness: Harness) -> None:
+        if harness.phase is Phase.LOADING and harness.next_try == 0.0:
+            return  # an attempt is running at this moment
         now = self._fingerprint(harness.path)
         if now == harness.seen:
             return
@@ -124,7 +126,7 @@ class Manager:
     # What the server uses.
 
     def wait_until_settled(self, names: Iterable[str], timeout_s: float | None = None) -> bool:
-        """Waits until no wanted version of the models is on its way (each is available or has failed once)."""
+        """Waits until no wanted version is on its way: each is available or has failed at least once."""
         names = list(names)
         with self._changed:
             return self._changed.wait_for(lambda: all(self._settled(n) for n in names), timeout_s)
