@@ -1,0 +1,1 @@
+"""Which card transactions are fraudulent? An autoencoder that has only seen normal ones."""

@@ -1,0 +1,51 @@
+"""The card of card_fraud: what is asked, of which data, with which hyper-parameters and bars. Facts only."""
+
+from pipelines.base.project import Bar, DataSource, Evaluation, Profile, Project, Variant
+
+PROJECT = Project(
+    name="card_fraud",
+    title="Fraudulent card transactions",
+    question="Which card transactions are fraudulent?",
+    model="Autoencoder fitted to normal transactions; a transaction that it rebuilds badly is suspect",
+    data=DataSource(
+        title="Credit Card Fraud Detection (Worldline and the Machine Learning Group of ULB)",
+        url="https://www.kaggle.com/datasets/mlg-ulb/creditcardfraud",
+        licence="ODbL 1.0 (database), DbCL 1.0 (contents)",
+        size="151 MB, 284,807 rows, 492 of them frauds",
+        command="viaduct data card_fraud --data PATH/TO/creditcard.csv",
+    ),
+    variants=(
+        Variant(
+            "autoencoder",
+            "one hidden layer on each side of the code",
+            {
+                "hidden": 20,
+                "code": 10,
+                "learning_rate": 3e-3,
+                "batch_size": 128,
+                "epochs": 40,
+                "wanted_recall": 0.86,
+                "false_alarms": 0.01,
+            },
+        ),
+    ),
+    quick=Profile(
+        bars=(Bar("recall", at_least=0.80, max_loss=0.10), Bar("fall_out", at_most=0.03)),
+        sample_rows=20_000,
+        parameters={"epochs": 12, "batch_size": 256},
+    ),
+    full=Profile(
+        bars=(Bar("recall", at_least=0.80, max_loss=0.05), Bar("fall_out", at_most=0.015)),
+        sample_rows=284_807,
+    ),
+    evaluation=Evaluation(
+        task="binary",
+        label_key="Class",
+        prediction_key="score",
+        metrics=("Recall", "FallOut", "Precision", "AUC", 'AUC:{"curve": "PR", "name": "auc_pr"}'),
+    ),
+    to_beat="recall 97/120 with 1,082 false alarms (precision 8 %)",
+    schedule="@daily",
+    spans="counter",
+    tags=("tabular", "anomaly detection"),
+)
