@@ -1,0 +1,159 @@
+"""Looks at all files before any row is read: their columns agree, the settings name columns that exist, and the
+work is cut into tasks. It does not read rows (but see `spans`: large CSV files are scanned for row ends).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from components.arrow_example_gen import csv_reading, parquet_reading
+from components.arrow_example_gen.errors import InputError, did_you_mean
+from components.arrow_example_gen.files import DataFile, read_header
+from components.arrow_example_gen.kinds import Kind, merge
+from components.arrow_example_gen.options import Options
+from components.arrow_example_gen.spans import Span, Task, csv_spans, make_tasks, parquet_spans
+
+_SNIFFED_FILES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All a worker needs. `kinds` are final for `fixed` columns (schema) and, with `exact`, for all; else a hint.
+
+    `columns`: per input split, what is written, in order. `key`: column that decides the split, or None.
+    """
+
+    options: Options
+    tasks: tuple[Task, ...]
+    columns: tuple[tuple[str, ...], ...]
+    kinds: Mapping[str, Kind]
+    fixed: frozenset[str]
+    exact: bool
+    key: str | None
+    buckets: tuple[int, ...]  # empty: output splits are the input splits
+    folder: str
+    input_bytes: int
+
+    @property
+    def split_count(self) -> int:
+        return len(self.buckets) or len(self.columns)
+
+    def read_columns(self, split: int) -> tuple[str, ...]:
+        """Columns to read: those written, and the key."""
+        names = self.columns[split]
+        return names if self.key is None or self.key in names else (*names, self.key)
+
+
+def make_plan(
+    splits: Sequence[Sequence[DataFile]],
+    options: Options,
+    schema_kinds: Mapping[str, Kind],
+    required: Sequence[str],
+    buckets: Sequence[int],
+    key: str | None,
+    folder: str,
+) -> Plan:
+    """`schema_kinds`: kinds that a schema fixes; `required`: columns that it demands.
+
+    Raises InputError: files of a split with different columns, a column asked for that is not there.
+    """
+    key = key if buckets else None
+    spans, columns, declared = [], [], []
+    csv_first: list[tuple[Span, tuple[str, ...]]] = []
+    for files in splits:
+        names, file_spans, footers = _look(files, options)
+        wanted = _wanted(names, files[0], options, required, key)
+        for file, footer in footers:
+            declared.append((file, parquet_reading.kinds_of(file, footer, wanted)))
+        csv_first += [(group[0], wanted) for group in file_spans if group and group[0].file.kind == "csv"]
+        spans.append([span for group in file_spans for span in group])
+        columns.append(
+            tuple(n for n in wanted if n != key or options.columns is None or n in options.columns)
+        )
+    _check_declared(declared)
+    every = {name for names in columns for name in names} | ({key} if key else set())
+    fixed = frozenset(every & schema_kinds.keys())
+    hints = [csv_reading.sniff(span, names, options) for span, names in csv_first[:_SNIFFED_FILES]]
+    kinds = merge(dict.fromkeys(every, Kind.UNKNOWN), *(kinds for _, kinds in declared), *hints)
+    kinds.update({name: schema_kinds[name] for name in fixed})
+    return Plan(
+        options=options,
+        tasks=tuple(make_tasks(spans, options)),
+        columns=tuple(columns),
+        kinds=kinds,
+        fixed=fixed,
+        exact=not csv_first or fixed == every,
+        key=key,
+        buckets=tuple(buckets),
+        folder=folder,
+        input_bytes=sum(file.size for files in splits for file in files),
+    )
+
+
+def _look(files: Sequence[DataFile], options: Options):
+    """Column names that all files of a split share, spans per file, footers of the Parquet files."""
+    first: tuple[str, ...] = ()
+    spans: list[list[Span]] = []
+    footers: list[tuple[DataFile, parquet_reading.Footer]] = []
+    for file in files:
+        if file.kind == "csv":
+            header = read_header(file, options)
+            names = header.names
+            file_spans = csv_spans(file, header, options)
+        else:
+            footer = parquet_reading.read_footer(file)
+            footers.append((file, footer))
+            names = footer.names
+            file_spans = parquet_spans(file, list(footer.group_bytes))
+        first = first or names
+        _check_same_columns(files[0], first, file, names)
+        spans.append(file_spans)
+    return first, spans, footers
+
+
+def _check_same_columns(
+    first: DataFile, expected: Sequence[str], file: DataFile, names: Sequence[str]
+) -> None:
+    missing = [name for name in expected if name not in names]
+    extra = [name for name in names if name not in expected]
+    if missing:
+        raise InputError(
+            f"{file.path}: column {missing[0]!r} is missing, {first.path} has it."
+            f"{did_you_mean(missing[0], extra or names)} Files of one split need the same columns, in any order."
+        )
+    if extra:
+        raise InputError(
+            f"{file.path}: column {extra[0]!r} is not in {first.path}. Files of one split need the same columns, "
+            "in any order."
+        )
+
+
+def _wanted(
+    names: Sequence[str], file: DataFile, options: Options, required: Sequence[str], key: str | None
+) -> tuple[str, ...]:
+    """Columns of one split to read. With columns=[...] those, else all of the file."""
+    for source, asked in (
+        ("columns", options.columns or ()),
+        ("split_key", [key] if key else []),
+        ("the schema", [n for n in required if options.columns is None or n in options.columns]),
+    ):
+        for name in asked:
+            if name not in names:
+                raise InputError(
+                    f"{file.path}: column {name!r} is missing, {source} asks for it.{did_you_mean(name, names)}"
+                )
+    wanted = tuple(options.columns or names)
+    return wanted if key is None or key in wanted else (*wanted, key)
+
+
+def _check_declared(declared: Sequence[tuple[DataFile, Mapping[str, Kind]]]) -> None:
+    seen: dict[str, tuple[DataFile, Kind]] = {}
+    for file, kinds in declared:
+        for name, kind in kinds.items():
+            before, other = seen.setdefault(name, (file, kind))
+            if Kind.BYTES in (kind, other) and kind != other and Kind.UNKNOWN not in (kind, other):
+                raise InputError(
+                    f"{file.path}, column {name!r}: {kind.words} here, {other.words} in {before.path}. Write both "
+                    "files with one type."
+                )
