@@ -36,7 +36,10 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(
-                signature_name=card.signature, label_key=card.label_key, prediction_key=card.prediction_key
+                signature_name=card.signature,
+                label_key=card.label_key,
+                prediction_key=card.prediction_key,
+                preprocessing_function_names=card.preprocessing,
             )
         ],
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=keys) for keys in card.slices)],

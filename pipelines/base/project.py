@@ -120,7 +120,8 @@ class Evaluation:
 
     `metrics` are TFMA or Keras metric class names, optionally with a JSON config after a colon
     (`Recall:{"thresholds": 0.5}`); bars use the names they have in TFMA's results (`recall`).
-    `slices` are tuples of feature names (the overall slice is always there). Where the measure is no
+    `slices` are tuples of feature names (the overall slice is always there); `preprocessing` names signatures
+    of the model that compute features to slice by. Where the measure is no
     metric over rows, `function` is the import path of the project's own evaluation function.
     """
 
@@ -130,6 +131,7 @@ class Evaluation:
     metrics: tuple[str, ...] = ()
     slices: tuple[tuple[str, ...], ...] = ()
     signature: str = "serve_examples"
+    preprocessing: tuple[str, ...] = ()
     function: str = ""
 
 

@@ -25,9 +25,19 @@ BEAM_ARGS = ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--dire
 
 
 def spine(
-    project: Project, paths: Paths, settings: Settings, example_gen: Any, *, eval_split: str = "eval"
+    project: Project,
+    paths: Paths,
+    settings: Settings,
+    example_gen: Any,
+    *,
+    eval_split: str = "eval",
+    tune_split: str = "",
 ) -> list[Any]:
-    """The nodes from statistics to push for `example_gen`'s examples (splits `train` and `eval_split`)."""
+    """The nodes from statistics to push for `example_gen`'s examples.
+
+    The Trainer fits `train` and looks at `tune_split` (default: `eval_split`); the Evaluator judges on
+    `eval_split`. A project that chooses anything on data, as a threshold, gives it a split of its own.
+    """
     from tfx import v1 as tfx
 
     from components.model_pusher.executor import Executor as PusherExecutor
@@ -67,7 +77,7 @@ def spine(
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
         train_args=tfx.proto.TrainArgs(splits=["train"]),
-        eval_args=tfx.proto.EvalArgs(splits=[eval_split]),
+        eval_args=tfx.proto.EvalArgs(splits=[tune_split or eval_split]),
         custom_config=training_config(project, settings),
     )
     trainer.add_upstream_node(example_validator)
