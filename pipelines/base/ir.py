@@ -19,6 +19,8 @@ from pipelines.base.project import ProjectError, Settings, close_match
 
 GOLDEN_HOME = "{home}"
 GOLDEN_CHECKOUT = "{checkout}"
+# Files every error passes through; naming them would tell nobody anything.
+RUNNING = ("host.py", "node.py", "ir.py")
 
 
 @dataclass(frozen=True)
@@ -52,19 +54,37 @@ def compile_ir(project: str, settings: Settings, paths: Paths) -> dict[str, Any]
 
 
 def describe(error: BaseException) -> str:
-    """One line: the innermost cause, its type and, where there is one, the last of our lines it passed through."""
-    while error.__cause__ is not None and not isinstance(error, ProjectError):
-        error = error.__cause__
+    """One line: what was raised, what first caused it, and the last of our lines it passed through."""
+    chain = [error]
+    while (inner := chain[-1].__cause__ or _context_of(chain[-1])) is not None and inner not in chain:
+        if isinstance(chain[-1], ProjectError):
+            break
+        chain.append(inner)
+    known = next((e for e in chain if isinstance(e, ProjectError)), None)
+    if known is not None:
+        return " ".join(str(known).split())
+    first, last = _one_line(chain[0]), _one_line(chain[-1])
+    where = next(filter(None, (_our_line(e) for e in reversed(chain))), "")
+    return (first if last in first else f"{first}; caused by {last}") + where
+
+
+def _context_of(error: BaseException) -> BaseException | None:
+    return None if error.__suppress_context__ else error.__context__
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400]
+
+
+def _our_line(error: BaseException) -> str:
+    """` (file:line)` of the innermost frame in a room that projects own, '' if the error passed through none."""
     where, frame = "", error.__traceback__
     while frame is not None:
-        file = frame.tb_frame.f_code.co_filename
-        if file.startswith(str(CHECKOUT)) and "site-packages" not in file:
-            where = f" ({Path(file).relative_to(CHECKOUT)}:{frame.tb_lineno})"
+        file = Path(frame.tb_frame.f_code.co_filename)
+        if file.is_relative_to(CHECKOUT) and "site-packages" not in file.parts and file.name not in RUNNING:
+            where = f" ({file.relative_to(CHECKOUT)}:{frame.tb_lineno})"
         frame = frame.tb_next
-    text = " ".join(str(error).split())
-    if isinstance(error, ProjectError):
-        return text
-    return f"{type(error).__name__}: {text[:500]}{where}"
+    return where
 
 
 def golden_text(ir: dict[str, Any], home: Path) -> str:
