@@ -1,0 +1,318 @@
+"""Runs requests that arrive together as one batch of rows, and gives each request its own rows back.
+
+One `Batcher` stands before one signature of one loaded version. Requests share a batch only where their
+inputs have equal names, dtypes and inner shapes, so none can spoil the shapes of its neighbours; and where a
+batch fails in the model, its requests are run again one by one, so that only the guilty one fails.
+
+It does not know TensorFlow, messages or deadlines: `run` maps arrays to arrays, both with rows first.
+Parameters and their file are in `serving.batching_parameters`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+
+import numpy as np
+
+from serving.batching_parameters import BatchingParameters
+from serving.errors import InvalidArgument, ResourceExhausted, Unavailable
+
+__all__ = ["Batcher", "BatchingParameters"]
+
+Arrays = dict[str, np.ndarray]
+
+
+class NotByRows(Exception):
+    """The model's output has not one row per input row, so it cannot be divided among requests."""
+
+
+class _Task:
+    __slots__ = ("future", "inputs", "rows")
+
+    def __init__(self, inputs: Arrays, rows: int) -> None:
+        self.inputs = inputs
+        self.rows = rows
+        self.future: Future[Arrays] = Future()
+
+
+class _Batch:
+    __slots__ = ("closed", "key", "opened", "rows", "tasks")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.tasks: list[_Task] = []
+        self.rows = 0
+        self.closed = False
+        self.opened = time.monotonic()
+
+
+class Batcher:
+    """Thread-safe; owns `num_batch_threads` threads, started when the first request has to wait.
+
+    run: arrays by name -> arrays by name. Called by several threads at once if num_batch_threads > 1 or if
+        requests are run inline.
+    on_batch: told (rows, rows after padding) of each run that went through the batcher.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Arrays], Arrays],
+        parameters: BatchingParameters,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._run = run
+        self._parameters = parameters
+        self._on_batch = on_batch
+        self._timeout = parameters.batch_timeout_micros / 1e6
+        self._change = threading.Condition(threading.Lock())
+        # Guarded by _change: batches in the order they were opened, the last one of each key, who runs now.
+        self._batches: deque[_Batch] = deque()
+        self._open: dict[Hashable, _Batch] = {}
+        self._waiting = 0
+        self._running = 0  # in a lane
+        self._outside = 0  # in none: requests that cannot share a batch wait for nobody
+        self._closed = False
+        self._threads: list[threading.Thread] = []
+        self._by_rows = True
+
+    @property
+    def queue_depth(self) -> int:
+        """Requests that wait for a batch to be run."""
+        return self._waiting
+
+    def submit(self, inputs: Arrays) -> Future[Arrays]:
+        """The future of this request's outputs. Where nothing else runs and `run_idle_inline` is set, the
+        work is done before this returns, on the caller's thread; the same goes for requests that cannot be
+        batched (an input without rows, inputs with unequal rows).
+
+        Raises ResourceExhausted (queue full), InvalidArgument (more rows than a batch takes), Unavailable
+        (closed); errors of `run` come through the future.
+        """
+        key, rows = _describe(inputs, self._parameters.pad_variable_length_inputs)
+        if rows > self._parameters.max_batch_size:
+            self._check_oversized(rows)
+            key = None
+        task = _Task(inputs, rows)
+        with self._change:
+            if self._closed:
+                raise Unavailable("The model is being unloaded; try again.")
+            alone = key is None or not self._by_rows
+            idle = self._parameters.run_idle_inline and not self._batches and self._lane_free()
+            if alone:
+                self._outside += 1
+            elif idle:
+                self._running += 1
+            else:
+                self._enqueue(task, key)
+        if alone or idle:
+            self._execute([task], alone)
+            self._ran(alone)
+        return task.future
+
+    def close(self) -> None:
+        """Refuses new requests, runs those that wait at once, and returns when all of them are done."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+            while self._running or self._outside or self._batches:
+                self._change.wait()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def _lane_free(self) -> bool:
+        return self._running < self._parameters.num_batch_threads
+
+    def _check_oversized(self, rows: int) -> None:
+        """A request of more than a whole batch runs alone where the parameters allow that."""
+        limits = self._parameters
+        if not (limits.enable_large_batch_splitting or limits.run_idle_inline):
+            raise InvalidArgument(
+                f"Task size {rows} is larger than maximum input batch size {limits.max_batch_size}"
+            )
+
+    def _enqueue(self, task: _Task, key: Hashable) -> None:
+        batch = self._open.get(key)
+        limit = self._parameters.slice_size
+        if batch is None or batch.rows + task.rows > limit:
+            if len(self._batches) >= self._parameters.max_enqueued_batches:
+                raise ResourceExhausted("The batch scheduling queue to which this task was submitted is full")
+            if batch is not None:
+                batch.closed = True
+            batch = self._open[key] = _Batch(key)
+            self._batches.append(batch)
+        batch.tasks.append(task)
+        batch.rows += task.rows
+        batch.closed = batch.rows >= limit
+        self._waiting += 1
+        if len(self._threads) < self._parameters.num_batch_threads:
+            self._start_thread()
+        if self._lane_free():
+            self._change.notify()
+
+    def _start_thread(self) -> None:
+        name = f"{self._parameters.thread_pool_name}-{len(self._threads)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                batch = self._next()
+                if batch is None:
+                    return
+                self._running += 1
+                if self._batches and self._lane_free():
+                    # This thread may have been the one that watched the clock for them.
+                    self._change.notify()
+            self._execute(batch.tasks, alone=False)
+            batch.tasks = []
+            self._ran(alone=False)
+
+    def _ran(self, alone: bool) -> None:
+        with self._change:
+            if alone:
+                self._outside -= 1
+            else:
+                self._running -= 1
+            if self._closed:
+                self._change.notify_all()
+            elif self._batches and not alone:
+                self._change.notify()
+
+    def _next(self) -> _Batch | None:
+        """Waits for a batch that may run now and takes it out; None when closed and all is done."""
+        while True:
+            now = time.monotonic()
+            soonest: float | None = None
+            for batch in self._batches if self._lane_free() else ():
+                left = self._timeout - (now - batch.opened)
+                if batch.closed or self._closed or left <= 0:
+                    self._batches.remove(batch)
+                    if self._open.get(batch.key) is batch:
+                        del self._open[batch.key]
+                    self._waiting -= len(batch.tasks)
+                    return batch
+                soonest = left if soonest is None else min(soonest, left)
+            if self._closed and not self._batches:
+                return None
+            self._change.wait(soonest)
+
+    def _execute(self, tasks: list[_Task], alone: bool) -> None:
+        """Runs the tasks that nobody has cancelled, together if that goes well, else one by one. Whatever
+        goes wrong, also an interrupt, ends in the futures: a request that is never answered is worse."""
+        tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+        if not tasks:
+            return
+        if not alone:
+            try:
+                results = self._together(tasks)
+            except NotByRows:
+                self._by_rows = False
+            except BaseException as error:
+                if len(tasks) == 1:
+                    tasks[0].future.set_exception(error)
+                    return
+            else:
+                for task, result in zip(tasks, results, strict=True):
+                    task.future.set_result(result)
+                return
+        for task in tasks:
+            try:
+                result = self._one(task)
+            except BaseException as error:
+                task.future.set_exception(error)
+            else:
+                task.future.set_result(result)
+
+    def _together(self, tasks: list[_Task]) -> list[Arrays]:
+        rows = sum(task.rows for task in tasks)
+        padded = self._padded(rows)
+        if len(tasks) == 1 and padded == rows:
+            self._count(rows, rows)
+            return [self._run(tasks[0].inputs)]
+        merged = _merge([task.inputs for task in tasks], padded - rows)
+        outputs = self._run(merged)
+        self._count(rows, padded)
+        return _split(outputs, [task.rows for task in tasks], padded)
+
+    def _one(self, task: _Task) -> Arrays:
+        """A request by itself, in slices where it is larger than one run may be."""
+        limit = self._parameters.slice_size
+        if task.rows <= limit or not self._parameters.enable_large_batch_splitting:
+            self._count(task.rows, task.rows)
+            return self._run(task.inputs)
+        parts = []
+        for start in range(0, task.rows, limit):
+            part = {name: array[start : start + limit] for name, array in task.inputs.items()}
+            rows = min(limit, task.rows - start)
+            parts += self._together([_Task(part, rows)])
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _padded(self, rows: int) -> int:
+        sizes = self._parameters.allowed_batch_sizes
+        place = bisect_left(sizes, rows)
+        return sizes[place] if place < len(sizes) else rows
+
+    def _count(self, rows: int, padded: int) -> None:
+        if self._on_batch is not None:
+            self._on_batch(rows, padded)
+
+
+def _describe(inputs: Arrays, pad: bool) -> tuple[Hashable, int]:
+    """(what requests must have in common to share a batch, or None for never; rows)."""
+    rows = -1
+    parts = []
+    for name, array in inputs.items():
+        shape = array.shape
+        if not shape or rows not in (-1, shape[0]):
+            return None, 0
+        rows = shape[0]
+        parts.append((name, array.dtype, len(shape) if pad and array.size else shape[1:]))
+    if rows < 1:
+        return None, 0
+    return (parts[0] if len(parts) == 1 else frozenset(parts)), rows
+
+
+def _merge(requests: list[Arrays], padding: int) -> Arrays:
+    """The rows of all requests under each other, then the last request's first row `padding` times (a row
+    that is known to be valid). Unlike inner sizes are filled up with each array's own first value."""
+    merged = {}
+    for name in requests[0]:
+        arrays = [request[name] for request in requests]
+        if padding:
+            arrays += [arrays[-1][:1]] * padding
+        inner = {array.shape[1:] for array in arrays}
+        if len(inner) > 1:
+            sizes = tuple(max(column) for column in zip(*inner, strict=True))
+            arrays = [_fill_up(array, sizes) for array in arrays]
+        merged[name] = np.concatenate(arrays)
+    return merged
+
+
+def _fill_up(array: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    if array.shape[1:] == sizes:
+        return array
+    result = np.full((array.shape[0], *sizes), array.ravel()[0], dtype=array.dtype)
+    result[tuple(slice(0, size) for size in array.shape)] = array
+    return result
+
+
+def _split(outputs: Arrays, rows: list[int], total: int) -> list[Arrays]:
+    """Each request's rows of each output, as views. Raises NotByRows where an output is not by rows."""
+    for array in outputs.values():
+        if not array.shape or array.shape[0] != total:
+            raise NotByRows
+    results = []
+    start = 0
+    for count in rows:
+        end = start + count
+        results.append({name: array[start:end] for name, array in outputs.items()})
+        start = end
+    return results
