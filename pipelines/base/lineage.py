@@ -15,7 +15,7 @@ from pipelines.base import run_record
 from pipelines.base.metadata import store
 from pipelines.base.paths import Paths, metadata_url
 from pipelines.base.project import ProjectError, close_match
-from pipelines.base.summary import custom_property
+from pipelines.base.summary import custom_property, span_of
 
 OUTPUT_EVENTS = (4, 6, 7)  # OUTPUT, INTERNAL_OUTPUT, DECLARED_OUTPUT of metadata_store.proto
 INPUT_EVENTS = (3, 5, 2)  # INPUT, INTERNAL_INPUT, DECLARED_INPUT
@@ -95,7 +95,7 @@ def lineage(paths: Paths, version: str = "") -> dict[str, Any]:
         "version": Path(later["pushed"]).name if later["pushed"] else None,
         "run": run_id,
         "trained": {"state": record.state, "started": record.started} if record else None,
-        "data": [_data(a) for a in ancestors if graph.artifact_type(a) == "Examples" and custom_property(a, "span")],
+        "data": [_data(a) for a in ancestors if _is_raw(graph, a)],
         "schema": [{"id": a.id, "uri": a.uri} for a in ancestors if graph.artifact_type(a) == "Schema"],
         "code": _code(graph, ancestors, model),
         "hyperparameters": parameters,
@@ -162,12 +162,18 @@ def _ancestors(graph: Graph, artifact: Any) -> Iterable[Any]:
                 yield parent
 
 
+def _is_raw(graph: Graph, artifact: Any) -> bool:
+    """Whether it is what an ExampleGen wrote, not what Transform made of it."""
+    producer = graph.producer(artifact) if graph.artifact_type(artifact) == "Examples" else None
+    return producer is not None and graph.node_type(producer).endswith("ExampleGen")
+
+
 def _data(artifact: Any) -> dict[str, Any]:
     rows = custom_property(artifact, "num_rows")
     return {
         "id": artifact.id,
         "uri": artifact.uri,
-        "span": custom_property(artifact, "span"),
+        "span": span_of(artifact),
         "rows": json.loads(rows) if isinstance(rows, str) and rows else rows,
         "fingerprint": custom_property(artifact, "input_fingerprint"),
     }

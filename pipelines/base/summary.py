@@ -56,12 +56,16 @@ def _examples(artifact: Any, node_id: str) -> dict[str, Any]:
         found["rows"] = json.loads(rows)
     elif rows is not None:
         found["rows"] = {"all": int(rows)}
+    span = span_of(artifact)
+    return found if span is None else {**found, "span": span}
+
+
+def span_of(artifact: Any) -> int | None:
+    """The span number of an Examples artifact; TFX keeps it as a property, cached copies as a custom one."""
     span = custom_property(artifact, "span")
     if span is None and "span" in artifact.properties:
         span = artifact.properties["span"].int_value
-    if span is not None:
-        found["span"] = int(span)
-    return found
+    return None if span is None else int(span)
 
 
 def _evaluation(artifact: Any, node_id: str) -> dict[str, Any]:
@@ -72,15 +76,9 @@ def overall_metrics(uri: str) -> dict[str, float]:
     """TFMA's metrics of the whole split, by name; arrays and infinities are left out."""
     import tensorflow_model_analysis as tfma
 
-    result = tfma.load_eval_result(uri)
-    found: dict[str, float] = {}
-    for outputs in result.get_metrics_for_slice().values() if result.slicing_metrics else ():
-        for metrics in outputs.values():
-            for name, value in metrics.items():
-                number = value.get("doubleValue") if isinstance(value, dict) else None
-                if isinstance(number, int | float) and math.isfinite(number):
-                    found[name] = float(number)
-    return found
+    values = tfma.load_eval_result(uri).get_metrics_for_all_slices().get((), {})
+    numbers = {name: value.get("doubleValue") for name, value in values.items() if isinstance(value, dict)}
+    return {name: float(n) for name, n in numbers.items() if n is not None and math.isfinite(float(n))}
 
 
 def _blessing(artifact: Any, node_id: str) -> dict[str, Any]:

@@ -132,6 +132,9 @@ def _progress_callback(epochs: int) -> keras.callbacks.Callback:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if self.steps is None and epoch == 0:
                 self.steps = self.seen
+            progress.report(
+                self.seen, self.steps * epochs, "steps", force=True, epoch=epoch + 1, loss=(logs or {}).get("loss", 0.0)
+            )
 
     return Progress()
 
