@@ -1,7 +1,8 @@
 """The node ArrowExampleGen: a drop-in for CsvExampleGen that also reads Parquet and .gz, and costs far less.
 
-Same inputs, configs, span and version patterns, cache behaviour and Examples artifact as TFX's FileBasedExampleGen.
-Which row goes to which split differs row by row from CsvExampleGen (another hash), not in proportion.
+Same inputs, configs, span and version patterns, cache behaviour and Examples artifact as TFX's
+FileBasedExampleGen. Which row goes to which split differs row by row from CsvExampleGen (another hash), not
+in proportion.
 """
 
 from __future__ import annotations
@@ -65,14 +66,17 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
         """Everything but `input_base` has the meaning it has in TFX, or a default.
 
         Args:
-          input_base: folder that the patterns of `input_config` start from (default pattern `*`), or one file.
+          input_base: folder that the patterns of `input_config` start from (default pattern `*`), or one
+            file.
           input_config: input splits; patterns may hold {SPAN}, {YYYY}-{MM}-{DD} and {VERSION}.
-          output_config: hash buckets per split; default train 2, eval 1. `partition_feature_name` = `split_key`.
+          output_config: hash buckets per split; default train 2, eval 1. `partition_feature_name` =
+            `split_key`.
           range_config: which span to take; default the latest.
           split_key: column (integers or text) whose rows of equal value never straddle splits.
           columns: columns to write, in this order; default all.
-          schema_path: a TFMD schema.pbtxt. It fixes the columns' types (otherwise inferred over the whole input, by
-            CsvExampleGen's rules), a missing column or a text in a number column is refused, and one pass is saved.
+          schema_path: a TFMD schema.pbtxt. It fixes the columns' types (otherwise inferred over the whole
+            input, by CsvExampleGen's rules), a missing column or a text in a number column is refused, and
+            one pass is saved.
           schema: the same as a channel, e.g. of ImportSchemaGen. It goes before `schema_path`.
           delimiter: one character; default `,`, or a tab for .tsv.
           column_names: names of the columns of CSV files without a header line.

@@ -1,7 +1,8 @@
 """Says where bad input is: called only when a block was refused, so it may be slow but must be exact.
 
-Reads the block again with Python's csv module, which knows lines, and finds the first row that is wrong. Lines
-are those an editor shows: the first line of the file is 1, and a row with quoted newlines starts at its first.
+Reads the block again with Python's csv module, which knows lines, and finds the first row that is wrong.
+Lines are those an editor shows: the first line of the file is 1, and a row with quoted newlines starts at
+its first.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 from collections.abc import Iterator, Mapping
 
 from components.arrow_example_gen.errors import InputError
-from components.arrow_example_gen.files import opened
+from components.arrow_example_gen.files import csv_records, opened
 from components.arrow_example_gen.kinds import Kind, kind_of_value
 from components.arrow_example_gen.options import Options
 from components.arrow_example_gen.spans import Span
@@ -70,7 +71,8 @@ def bad_value(
                         f"{wanted[name].name}). Correct the value, or the schema if the column changed."
                     )
                 return InputError(
-                    f"{where}: got {row[place]!r} where {wanted[name].words} was found before. The file changed while "
+                    f"{where}: got {row[place]!r} where {wanted[name].words} was found before. The file "
+                    "changed while "
                     "it was read: run again."
                 )
     return InputError(
@@ -79,11 +81,11 @@ def bad_value(
 
 
 def _rows(block: bytes, span: Span, options: Options) -> Iterator[tuple[int, list[str], bool]]:
-    """(line within the block where the row starts, its values, whether it runs to the end with a quote open)."""
+    """(line within the block where the row starts, its values, whether it runs to the end with a quote
+    open)."""
     text = block.decode("utf-8", errors="replace")
-    quoting = csv.QUOTE_MINIMAL if options.quoting else csv.QUOTE_NONE
     lines = io.StringIO(text, newline="").readlines()
-    reader = csv.reader(iter(lines), delimiter=span.file.delimiter(options), quoting=quoting)
+    reader = csv_records(iter(lines), span.file, options)
     start = 1
     for row in reader:
         if row:

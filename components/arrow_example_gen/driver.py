@@ -1,6 +1,7 @@
 """TFX's driver for file-based ExampleGens (spans, versions, fingerprint), and two things more.
 
-`input_base` may be a single file, and the fingerprint covers the schema file, so that an edit of it reruns the node.
+`input_base` may be a single file, and the fingerprint covers the schema file, so that an edit of it reruns
+the node.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Runs the plan as one Beam pipeline: infer column kinds over the whole input, then write every task's shards.
+"""Runs the plan as one Beam pipeline: infer column kinds over the whole input, then write every task's
+shards.
 
 The runner is named explicitly (in memory, in this process) unless the pipeline's Beam arguments name one.
 Nothing appears under the splits' folders before all shards are whole.
@@ -40,6 +41,10 @@ LOCAL_RUNNER = ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--d
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Reads CSV and Parquet files, writes an Examples artifact of gz TFRecord shards."""
 
+    def __init__(self, context: base_beam_executor.BaseBeamExecutor.Context | None = None) -> None:
+        super().__init__(context)
+        self._beam_pipeline_args = with_runner(context.beam_pipeline_args if context else None)
+
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
@@ -65,7 +70,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """The tasks' results, in the order of the tasks."""
         work.counter.start()
         answer = os.path.join(plan.folder, "results.json")
-        self._beam_pipeline_args = with_runner(self._beam_pipeline_args)
         with self._make_beam_pipeline() as pipeline:
             tasks = pipeline | "Tasks" >> beam.Create(plan.tasks, reshuffle=len(plan.tasks) > 1)
             if plan.exact:
@@ -131,7 +135,8 @@ def _plan(
 def _finish(
     artifact: types.Artifact, names: Sequence[str], plan: Plan, results: Sequence[work.Facts]
 ) -> list[int]:
-    """Moves the shards to their places; returns rows per split. Raises InputError where there is no row at all."""
+    """Moves the shards to their places; returns rows per split. Raises InputError where there is no row at
+    all."""
     rows = [sum(result["rows"][number] for result in results) for number in range(len(names))]
     if not sum(rows):
         raise InputError("The input files hold headers only, not one row. Check what wrote them.")

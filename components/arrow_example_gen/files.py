@@ -64,7 +64,8 @@ def _data_file(path: str, size: int) -> DataFile:
     if ending in _CSV:
         return DataFile(path, "csv", size, compressed)
     raise InputError(
-        f"{path}: {ending or stem!r} is not a kind of file this component reads. Expected .csv, .tsv, .txt (each also "
+        f"{path}: {ending or stem!r} is not a kind of file this component reads. Expected .csv, .tsv, .txt "
+        "(each also "
         ".gz) or .parquet; give the input split a narrower pattern, such as '*.csv'."
     )
 
@@ -122,7 +123,8 @@ class _Remote(io.RawIOBase):
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """Column names of a CSV file, and where its rows begin (bytes from the start, and line, both decompressed)."""
+    """Column names of a CSV file, and where its rows begin (bytes from the start, and line, both
+    decompressed)."""
 
     names: tuple[str, ...]
     offset: int
@@ -156,32 +158,41 @@ def _first_record(file: DataFile, options: Options, stream: IO[bytes], lines: li
             lines.append(line)
             yield line.decode("utf-8")
 
-    quoting = csv.QUOTE_MINIMAL if options.quoting else csv.QUOTE_NONE
     try:
-        for record in csv.reader(decoded(), delimiter=file.delimiter(options), quoting=quoting):
+        for record in csv_records(decoded(), file, options):
             if record:
                 return record
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file.path}, line {len(lines)}: the header is not UTF-8 ({error.reason}). Save the file as UTF-8."
+            f"{file.path}, line {len(lines)}: the header is not UTF-8 ({error.reason}). Save the file as "
+            "UTF-8."
         ) from error
     except csv.Error as error:
         raise InputError(
-            f"{file.path}, line 1: the header cannot be read ({error}). Expected one line of column names that ends "
+            f"{file.path}, line 1: the header cannot be read ({error}). Expected one line of column names "
+            "that ends "
             "in \\n or \\r\\n."
         ) from error
     raise InputError(f"{file.path}: only blank lines, no header. Remove or replace it.")
+
+
+def csv_records(lines: Iterator[str], file: DataFile, options: Options) -> Any:
+    """A csv.reader (with its `line_num`) that reads as the file is to be read."""
+    quoting = csv.QUOTE_MINIMAL if options.quoting else csv.QUOTE_NONE
+    return csv.reader(lines, delimiter=file.delimiter(options), quoting=quoting)  # type: ignore[arg-type]
 
 
 def _check_names(file: DataFile, names: tuple[str, ...]) -> None:
     for number, name in enumerate(names, start=1):
         if not name:
             raise InputError(
-                f"{file.path}, line 1: column {number} of {len(names)} has no name. Every feature needs one: name it in "
+                f"{file.path}, line 1: column {number} of {len(names)} has no name. Every feature needs "
+                "one: name it in "
                 "the header."
             )
         if names.index(name) != number - 1:
             raise InputError(
-                f"{file.path}, line 1: column name {name!r} stands twice (columns {names.index(name) + 1} and {number}). "
+                f"{file.path}, line 1: column name {name!r} stands twice (columns {names.index(name) + 1} "
+                f"and {number}). "
                 "Rename one."
             )

@@ -2,7 +2,8 @@
 
 The rules are those of TFX's CsvExampleGen, value by value as Python's int() and float() see them: a column is
 INT if all its values are integers of 64 bits, else FLOAT if all are numbers, else BYTES. An empty cell is a
-missing value and decides nothing. It does not read files and does not guess dates or booleans (they are BYTES).
+missing value and decides nothing. It does not read files and does not guess dates or booleans (they are
+BYTES).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _INT64 = range(-(2**63), 2**63)
-# A subset of what int() and float() accept, safe to decide with a regular expression; the rest goes through Python.
+# A subset of what int() and float() accept, safe to decide with a regular expression; the rest goes through
+# Python.
 _PLAIN_INT = r"^\s*-?[0-9]{1,18}\s*$"
 _PLAIN_FLOAT = r"^\s*-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*$"
 
@@ -92,8 +94,8 @@ def arrow_type(kind: Kind) -> pa.DataType:
 def convert(column: pa.Array, kind: Kind) -> pa.Array:
     """Strings to values of `kind`, which must be wide enough (see `kind_of_column`).
 
-    Slow but exact: for blocks where Arrow's own number parser is stricter (`+3`, `1_000`) or laxer (`0x10`) than
-    Python's.
+    Slow but exact: for blocks where Arrow's own number parser is stricter (`+3`, `1_000`) or laxer (`0x10`)
+    than Python's.
     """
     import pyarrow as pa
 

@@ -15,8 +15,8 @@ DEFAULT_SPAN_BYTES = 32 << 20
 class Options:
     """Settings of the reader (columns, split_key, delimiter, column_names, quoting) and of the writer.
 
-    `span_bytes`: raw bytes that one Beam element reads and one shard per split comes from. The rows of a split
-    do not depend on it, their distribution over shards does. `batch_rows`: rows encoded at a time.
+    `span_bytes`: raw bytes that one Beam element reads and one shard per split comes from. The rows of a
+    split do not depend on it, their distribution over shards does. `batch_rows`: rows encoded at a time.
     """
 
     columns: tuple[str, ...] | None = None

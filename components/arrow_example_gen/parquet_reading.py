@@ -1,4 +1,5 @@
-"""Parquet row groups to Arrow columns of the same few kinds as CSV: integers, floats, bytes, and lists of these.
+"""Parquet row groups to Arrow columns of the same few kinds as CSV: integers, floats, bytes, and lists of
+these.
 
 Booleans become 0 and 1, decimals floats, dates and times their ISO text. Structs and maps are refused. Unlike
 CSV, a column that is text in one file and a number in another is an error: here the types were declared.
@@ -54,7 +55,8 @@ def kinds_of(file: DataFile, footer: Footer, columns: Sequence[str]) -> dict[str
         kind = kind_of_type(type_)
         if kind is None:
             raise InputError(
-                f"{file.path}, column {name!r}: type {type_} has no place in a tf.Example. Expected numbers, text, "
+                f"{file.path}, column {name!r}: type {type_} has no place in a tf.Example. Expected "
+                "numbers, text, "
                 "bytes, dates or lists of these; flatten it, or leave it out with columns=[...]."
             )
         found[name] = kind

@@ -1,5 +1,5 @@
-"""Looks at all files before any row is read: their columns agree, the settings name columns that exist, and the
-work is cut into tasks. It does not read rows (but see `spans`: large CSV files are scanned for row ends).
+"""Looks at all files before any row is read: their columns agree, the settings name columns that exist, and
+the work is cut into tasks. It does not read rows (but see `spans`: large CSV files are scanned for row ends).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _SNIFFED_FILES = 8
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All a worker needs. `kinds` are final for `fixed` columns (schema) and, with `exact`, for all; else a hint.
+    """All a worker needs. `kinds` are final for `fixed` columns (schema) and, with `exact`, for all; else a
+    hint.
 
     `columns`: per input split, what is written, in order. `key`: column that decides the split, or None.
     """
@@ -120,11 +121,13 @@ def _check_same_columns(
     if missing:
         raise InputError(
             f"{file.path}: column {missing[0]!r} is missing, {first.path} has it."
-            f"{did_you_mean(missing[0], extra or names)} Files of one split need the same columns, in any order."
+            f"{did_you_mean(missing[0], extra or names)} Files of one split need the same columns, in any "
+            "order."
         )
     if extra:
         raise InputError(
-            f"{file.path}: column {extra[0]!r} is not in {first.path}. Files of one split need the same columns, "
+            f"{file.path}: column {extra[0]!r} is not in {first.path}. Files of one split need the same "
+            "columns, "
             "in any order."
         )
 
@@ -141,7 +144,8 @@ def _wanted(
         for name in asked:
             if name not in names:
                 raise InputError(
-                    f"{file.path}: column {name!r} is missing, {source} asks for it.{did_you_mean(name, names)}"
+                    f"{file.path}: column {name!r} is missing, {source} asks for "
+                    f"it.{did_you_mean(name, names)}"
                 )
     wanted = tuple(options.columns or names)
     return wanted if key is None or key in wanted else (*wanted, key)
@@ -154,6 +158,7 @@ def _check_declared(declared: Sequence[tuple[DataFile, Mapping[str, Kind]]]) -> 
             before, other = seen.setdefault(name, (file, kind))
             if Kind.BYTES in (kind, other) and kind != other and Kind.UNKNOWN not in (kind, other):
                 raise InputError(
-                    f"{file.path}, column {name!r}: {kind.words} here, {other.words} in {before.path}. Write both "
+                    f"{file.path}, column {name!r}: {kind.words} here, {other.words} in {before.path}. "
+                    "Write both "
                     "files with one type."
                 )

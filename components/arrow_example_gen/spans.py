@@ -1,8 +1,8 @@
 """Cuts the input into pieces that can be read alone: byte ranges of CSV files, row groups of Parquet files.
 
-A cut lies behind a line end outside quotes, found exactly, so a quoted newline never parts a row. Plain CSV files
-larger than a piece are read through once for this (memory speed); gzip files cannot be entered in the middle and
-stay whole. It does not parse values.
+A cut lies behind a line end outside quotes, found exactly, so a quoted newline never parts a row. Plain CSV
+files larger than a piece are read through once for this (memory speed); gzip files cannot be entered in the
+middle and stay whole. It does not parse values.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from components.arrow_example_gen.files import DataFile, Header, opened
 from components.arrow_example_gen.options import Options
 
 _MAX_ROW_BYTES = 1 << 28
+_READ_BYTES = 4 << 20  # a span is read in blocks of this, which bounds a worker's memory
 _GZIP_GUESS = 4  # a CSV is about four times its gzip
 
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """A piece of a file. CSV: bytes [start, end) of the decompressed file (end None: to its end), of whole rows.
+    """A piece of a file. CSV: bytes [start, end) of the decompressed file (end None: to its end), of whole
+    rows.
     Parquet: row groups [start, end)."""
 
     file: DataFile
@@ -47,12 +49,16 @@ def csv_spans(file: DataFile, header: Header, options: Options) -> list[Span]:
         return [Span(file, header.offset, None, header, file.size * _GZIP_GUESS)]
     if file.size <= options.span_bytes * 3 // 2:
         return [Span(file, header.offset, file.size, header, file.size)]
-    ends, position = [], header.offset
+    ends: list[int] = []
+    position = header.offset
     with opened(file) as stream:
         stream.seek(position)
         for block in row_blocks(stream, file, options):
             position += len(block)
-            ends.append(position)
+            if position - (ends[-1] if ends else header.offset) >= options.span_bytes:
+                ends.append(position)
+    if not ends or ends[-1] < position:
+        ends.append(position)
     starts = [header.offset, *ends[:-1]]
     return [Span(file, start, end, header, end - start) for start, end in zip(starts, ends, strict=True)]
 
@@ -78,16 +84,16 @@ def make_tasks(splits: Iterable[Iterable[Span]], options: Options) -> list[Task]
 
 
 def row_blocks(
-    stream: IO[bytes], file: DataFile, options: Options, limit: int | None = None
+    stream: IO[bytes], file: DataFile, options: Options, limit: int | None = None, size: int = _READ_BYTES
 ) -> Iterator[bytes]:
-    """Blocks of about `span_bytes` of whole rows, from a stream that stands at the start of a row.
+    """Blocks of about `size` bytes of whole rows, from a stream that stands at the start of a row.
 
     `limit`: bytes to read at most. Only the last block may lack its line end.
     """
     rest = b""
+    step = min(size, options.span_bytes)
     while True:
-        size = options.span_bytes if limit is None else min(options.span_bytes, limit)
-        data = stream.read(size) if size else b""
+        data = stream.read(step if limit is None else min(step, limit))
         if limit is not None:
             limit -= len(data)
         if not data:
@@ -99,7 +105,8 @@ def row_blocks(
             rest = rest[cut:]
         elif len(rest) > _MAX_ROW_BYTES:
             raise InputError(
-                f"{file.path}: no row ends within {len(rest) >> 20} MB. Most likely a quote is opened and never closed; "
+                f"{file.path}: no row ends within {len(rest) >> 20} MB. Most likely a quote is opened and "
+                "never closed; "
                 "if the file does not quote, pass quoting=False."
             )
     if rest:
@@ -162,7 +169,8 @@ def _last_row_end_slowly(block: bytes, delimiter: str) -> int:
 
 
 def _closing_quote(block: bytes, position: int) -> int:
-    """The byte behind the quote that closes a value; 0 if none does. Quotes come in runs: pairs are escapes."""
+    """The byte behind the quote that closes a value; 0 if none does. Quotes come in runs: pairs are
+    escapes."""
     while (first := block.find(b'"', position)) >= 0:
         position = first
         while block[position : position + 1] == b'"':

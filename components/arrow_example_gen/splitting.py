@@ -1,9 +1,9 @@
 """Which split a row belongs to: a hash of its values (or of its key), computed for whole columns at once.
 
 Equal rows, and rows of equal keys, always meet in the same split, whatever file, batch, byte range or worker
-they came through, and whatever the order of the columns. Missing values and all-empty columns do not count, and
-a number counts by its value, so an integer column that turns into floats later keeps its rows where they were.
-The rows per split follow TFX's hash_buckets, but row by row the choice differs from TFX's SHA-256.
+they came through, and whatever the order of the columns. Missing values and all-empty columns do not count,
+and a number counts by its value, so an integer column that turns into floats later keeps its rows where they
+were. The rows per split follow TFX's hash_buckets, but row by row the choice differs from TFX's SHA-256.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ def merge_facts(pieces: Iterable[Facts]) -> Facts:
 
 
 def write(task: Task, plan: Plan, facts: Facts) -> Facts:
-    """{"task", "shards": name or None per split, "rows": per split, "errors"}: writes the task's rows aside."""
+    """{"task", "shards": name or None per split, "rows": per split, "errors"}: writes the task's rows
+    aside."""
     result: Facts = {"task": task.number, "shards": [], "rows": [], "errors": list(facts["errors"])}
     if facts["errors"]:
         return result
@@ -121,7 +122,8 @@ def _check_key(batch: pa.RecordBatch, task: Task, key: str) -> None:
         )
     if pa.types.is_floating(column.type):
         raise InputError(
-            f"{files}: split key {key!r} holds fractions, so equal keys cannot be told surely. Expected integers or text."
+            f"{files}: split key {key!r} holds fractions, so equal keys cannot be told surely. Expected "
+            "integers or text."
         )
 
 
