@@ -17,7 +17,9 @@ MIN_INTERVAL_S = 0.2
 _last_written = 0.0
 
 
-def report(done: float, total: float | None = None, unit: str = "rows", *, force: bool = False, **figures: float) -> None:
+def report(
+    done: float, total: float | None = None, unit: str = "rows", *, force: bool = False, **figures: float
+) -> None:
     """Says that `done` of `total` `unit` are through; `figures` (loss=0.2) are shown beside it.
 
     Written at most every 0.2 s unless `force`, so that it can be called from inner loops.

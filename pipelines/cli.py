@@ -13,16 +13,18 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from pipelines.base import registry
 from pipelines.base.paths import Paths, default_home
-from pipelines.base.project import PROFILES, Project, ProjectError, Settings, close_match
+from pipelines.base.project import PROFILES, ProjectError, Settings, close_match
+from pipelines.cli_run import define_compile, define_node, define_run, project_argument
 
-NOT_BLESSED = 3
 PASSED_ON: dict[str, tuple[str, str]] = {
     # command: (module:function taking argv, help). The rooms own these flags.
-    "serve": ("serving.main:main", "serve pushed models over gRPC and REST (flags of tensorflow_model_server)"),
+    "serve": (
+        "serving.main:main",
+        "serve pushed models over gRPC and REST (flags of tensorflow_model_server)",
+    ),
     "status": ("serving.client_cli:main_status", "versions and states of a served model"),
     "bench-serving": ("serving.bench:main", "load a running model server and report rate and latency"),
     "dashboard": ("dashboards.main:main", "browse runs, data, models and serving"),
@@ -54,6 +56,9 @@ def _guarded(action: Callable[[], int | None]) -> int:
         return action() or 0
     except ProjectError as error:
         print(f"viaduct: {error}", file=sys.stderr)
+        log = getattr(error, "log", None)
+        if log is not None:
+            print(f"  log: {log}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -86,7 +91,9 @@ def _commands() -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="viaduct", description="TFX pipelines from raw data to a blessed, served model.", epilog=f"HOME is {default_home()} (VIADUCT_HOME)."
+        prog="viaduct",
+        description="TFX pipelines from raw data to a blessed, served model.",
+        epilog=f"HOME is {default_home()} (VIADUCT_HOME).",
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     for name, (define, text) in _DEFINED.items():
@@ -108,7 +115,9 @@ def _define_list(parser: argparse.ArgumentParser) -> None:
 def _list(options: argparse.Namespace) -> None:
     cards = [registry.get(name) for name in registry.names()]
     if options.json:
-        print(json.dumps([{"name": c.name, "title": c.title, "question": c.question} for c in cards], indent=1))
+        print(
+            json.dumps([{"name": c.name, "title": c.title, "question": c.question} for c in cards], indent=1)
+        )
         return
     width = max((len(card.name) for card in cards), default=0)
     for card in cards:
@@ -117,7 +126,7 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _define_show(parser: argparse.ArgumentParser) -> None:
-    _project_argument(parser)
+    project_argument(parser)
     parser.set_defaults(do=_show)
 
 
@@ -126,22 +135,28 @@ def _show(options: argparse.Namespace) -> None:
     print(f"{card.name}: {card.title}\n{card.question}\n\nModel: {card.model}")
     if card.to_beat:
         print(f"To beat: {card.to_beat}")
-    print(f"Data: {card.data.title} ({card.data.size}; {card.data.licence})\n      {card.data.url or card.data.command}")
+    print(
+        f"Data: {card.data.title} ({card.data.size}; {card.data.licence})\n      {card.data.url or card.data.command}"
+    )
     for profile in PROFILES:
         print(f"\nProfile {profile}:")
         for variant in card.variants:
             settings = Settings.of(card, variant.name, profile)
             print(f"  {variant.name}: {variant.about}")
             print(f"    bars: {', '.join(map(str, card.bars(profile, variant.name)))}")
-            print(f"    parameters: {', '.join(f'{k}={v}' for k, v in settings.parameters.items()) or 'none'}")
+            print(
+                f"    parameters: {', '.join(f'{k}={v}' for k, v in settings.parameters.items()) or 'none'}"
+            )
 
 
 # ---- data -----------------------------------------------------------------------------------------------
 
 
 def _define_data(parser: argparse.ArgumentParser) -> None:
-    _project_argument(parser)
-    parser.add_argument("--sample", type=int, metavar="ROWS", help="write a generated sample instead of fetching")
+    project_argument(parser)
+    parser.add_argument(
+        "--sample", type=int, metavar="ROWS", help="write a generated sample instead of fetching"
+    )
     parser.add_argument("--seed", type=int, default=7, help="of the sample (7)")
     parser.set_defaults(do=_data)
 
@@ -155,96 +170,11 @@ def _data(options: argparse.Namespace) -> None:
             raise ProjectError(f"--sample is {options.sample}; expected a positive number of rows.")
         print(data.sample(card, paths, options.sample, options.seed))
         return
-    print(f"Fetching {card.data.title} ({card.data.size}; licence: {card.data.licence})\nfrom {card.data.url}", flush=True)
+    print(
+        f"Fetching {card.data.title} ({card.data.size}; licence: {card.data.licence})\nfrom {card.data.url}",
+        flush=True,
+    )
     print(data.fetch(card, paths))
-
-
-# ---- run, node, compile ---------------------------------------------------------------------------------
-
-
-def _define_run(parser: argparse.ArgumentParser) -> None:
-    _project_argument(parser)
-    _settings_arguments(parser)
-    parser.add_argument("--parallel", type=int, default=0, metavar="N", help="nodes at once (2 to 4, by cores)")
-    parser.add_argument("--force", action="store_true", help="run even if nothing has changed since the last run")
-    parser.add_argument("--no-host", action="store_true", help="one fresh process per node instead of a warm host")
-    parser.add_argument("--plain", action="store_true", help="plain lines instead of the live table")
-    parser.add_argument("--predict", action="store_true", help="then serve the model once and ask it over gRPC")
-    parser.set_defaults(do=_run)
-
-
-def _run(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from pipelines.base import data, live, run_record, runner
-
-    card, paths = registry.get(options.project), Paths.of(options.project)
-    settings = _settings(card, options)
-    console = Console()
-    view = live.PlainView(console) if options.plain else live.view_for(console)
-    with view:
-        raw = data.locate(card, paths, settings, view.say)
-        settings = Settings.from_json(json.dumps({**json.loads(settings.to_json()), "data": str(raw)}))
-        mark = run_record.fingerprint(paths, settings, raw)
-        current = None if options.force else runner.up_to_date(paths, mark)
-        if current is not None:
-            view.say(f"Nothing has changed since {current.run_id}; its result stands (--force runs it again).")
-            record = current
-        else:
-            parallel = options.parallel or runner.DEFAULT_PARALLEL
-            record = runner.run(paths, settings, mark, view, parallel, use_host=not options.no_host)
-    for line in live.summary(card, record, paths.runs / record.run_id):
-        console.print(line, highlight=False, soft_wrap=True)
-    code = {"succeeded": 0, "cancelled": 130}.get(record.state, 1)
-    if code == 0 and record.blessed is False:
-        code = NOT_BLESSED
-    if options.predict and code == 0:
-        from pipelines.base import answer
-
-        code = answer.serve_once(card, paths, record, console.print)
-    return code
-
-
-def _define_node(parser: argparse.ArgumentParser) -> None:
-    _project_argument(parser)
-    parser.add_argument("node", help="the node's id, e.g. Trainer")
-    parser.add_argument("--run-id", required=True, help="the run it belongs to; begins with the project's name")
-    parser.add_argument("--ir", type=Path, help="compiled pipeline (default: the run's, else compiled now)")
-    _settings_arguments(parser)
-    parser.set_defaults(do=_node)
-
-
-def _node(options: argparse.Namespace) -> None:
-    """One node in this very process: what Kubernetes and Celery workers call."""
-    from pipelines.base import data, node
-
-    card, paths = registry.get(options.project), Paths.of(options.project)
-    if not options.run_id.startswith(card.name):
-        raise ProjectError(f"--run-id is {options.run_id!r}; expected one that begins with {card.name!r}.")
-    file = options.ir or paths.runs / options.run_id / "ir.json"
-    if not file.exists():
-        settings = _settings(card, options)
-        raw = data.locate(card, paths, settings, lambda text: print(text, file=sys.stderr))
-        settings = Settings.from_json(json.dumps({**json.loads(settings.to_json()), "data": str(raw)}))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        node.compile_to(card.name, settings.to_json(), str(paths.home), str(file))
-    print(json.dumps(node.run_node(str(file), options.node, options.run_id, str(paths.home)), indent=1))
-
-
-def _define_compile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("projects", nargs="*", metavar="PROJECT", help="all, if none is named")
-    parser.add_argument("--check", action="store_true", help="compare with the committed ir.json instead of writing it")
-    parser.set_defaults(do=_compile)
-
-
-def _compile(options: argparse.Namespace) -> int:
-    from pipelines.base import golden
-
-    chosen = [registry.get(name).name for name in options.projects] or registry.names()
-    stale = [name for name in chosen if not golden.update(name, check=options.check)]
-    for name in chosen:
-        print(f"{name}: {'differs from' if name in stale and options.check else 'wrote' if name in stale else 'same as'} ir.json")
-    return 1 if options.check and stale else 0
 
 
 # ---- check, runs, lineage, predict, new -----------------------------------------------------------------
@@ -266,7 +196,7 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
-def _define_runs(parser: argparse.ArgumentParser) -> None:
+def define_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", nargs="?", help="all, if none is named")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--last", type=int, default=20, metavar="N", help="per project (20)")
@@ -282,7 +212,9 @@ def _runs(options: argparse.Namespace) -> None:
 
     chosen = [registry.get(options.project).name] if options.project else registry.names()
     records = [
-        r for name in chosen for r in itertools.islice(run_record.read_all(Paths.of(name)), max(0, options.last))
+        r
+        for name in chosen
+        for r in itertools.islice(run_record.read_all(Paths.of(name)), max(0, options.last))
     ]
     if options.json:
         print(json.dumps([asdict(record) for record in records], indent=1))
@@ -295,11 +227,15 @@ def _runs(options: argparse.Namespace) -> None:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started))
         took = f"{(record.ended or time.time()) - record.started:.0f} s"
         chosen_settings = f"{record.settings['variant']}/{record.settings['profile']}"
-        print(f"{record.run_id:<44} {when} {took:>7}  {state:<9} {blessed:<11} {chosen_settings:<20} {record.pushed}")
+        print(
+            f"{record.run_id:<44} {when} {took:>7}  {state:<9} {blessed:<11} {chosen_settings:<20} {record.pushed}"
+        )
 
 
 def _define_lineage(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="PROJECT|VERSION", help="a project (its newest model) or a model version")
+    parser.add_argument(
+        "model", metavar="PROJECT|VERSION", help="a project (its newest model) or a model version"
+    )
     parser.add_argument("version", nargs="?", default="", help="a pushed version's number or a Model's id")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.set_defaults(do=_lineage)
@@ -312,17 +248,31 @@ def _lineage(options: argparse.Namespace) -> None:
     if project not in registry.names():
         owners = [name for name in registry.names() if (Paths.of(name).serving / project).is_dir()]
         if len(owners) != 1:
-            raise ProjectError(f"{project!r} is no pushed model version; " + close_match("project", project, registry.names()))
+            raise ProjectError(
+                f"{project!r} is no pushed model version; "
+                + close_match("project", project, registry.names())
+            )
         project, version = owners[0], project
     found = lineage.lineage(Paths.of(project), version)
     print(json.dumps(found, indent=1) if options.json else lineage.text(found))
 
 
 def _define_predict(parser: argparse.ArgumentParser) -> None:
-    _project_argument(parser)
-    parser.add_argument("--sample", type=int, nargs="?", const=3, metavar="N", help="send N rows of the last evaluation split (3)")
-    parser.add_argument("--json-inputs", metavar="JSON", help='inputs of the signature, e.g. \'{"text": ["good"]}\'')
-    parser.add_argument("--server", default="127.0.0.1:8500", help="host:port for gRPC, http://host:port for REST")
+    project_argument(parser)
+    parser.add_argument(
+        "--sample",
+        type=int,
+        nargs="?",
+        const=3,
+        metavar="N",
+        help="send N rows of the last evaluation split (3)",
+    )
+    parser.add_argument(
+        "--json-inputs", metavar="JSON", help='inputs of the signature, e.g. \'{"text": ["good"]}\''
+    )
+    parser.add_argument(
+        "--server", default="127.0.0.1:8500", help="host:port for gRPC, http://host:port for REST"
+    )
     parser.add_argument("--signature", default="", help="serving_default, or serve_examples with --sample")
     parser.add_argument("--version", type=int, help="the newest, if none is named")
     parser.set_defaults(do=_predict)
@@ -343,11 +293,15 @@ def _new(options: argparse.Namespace) -> None:
     from pipelines.base import scaffold
 
     folder = scaffold.create(options.name)
-    print(f"{folder} is a working project. Next:\n  viaduct run {options.name}\n  viaduct show {options.name}")
+    print(
+        f"{folder} is a working project. Next:\n  viaduct run {options.name}\n  viaduct show {options.name}"
+    )
 
 
 def _define_host(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["start", "stop"], help="start it now, or end it before its idle time is over")
+    parser.add_argument(
+        "action", choices=["start", "stop"], help="start it now, or end it before its idle time is over"
+    )
     parser.set_defaults(do=_host)
 
 
@@ -360,44 +314,15 @@ def _host(options: argparse.Namespace) -> None:
         print("stopped" if host_client.stop(default_home()) else "there was none")
 
 
-# ---- shared flags ---------------------------------------------------------------------------------------
-
-
-def _project_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("project", help="a project; `viaduct list` names them")
-
-
-def _settings_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--variant", help="a named set of hyper-parameters (the project's first)")
-    parser.add_argument("--profile", default="quick", help="quick or full (quick)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a hyper-parameter")
-    parser.add_argument("--data", default="", metavar="PATH", help="raw data (HOME/data/PROJECT, else a sample)")
-    parser.add_argument("--span", type=int, help="one delivery of the data (the latest)")
-    parser.add_argument("--beam-arg", action="append", default=[], metavar="ARG", help="passed to Beam, e.g. --beam-arg=--runner=...")
-
-
-def _settings(card: Project, options: argparse.Namespace) -> Settings:
-    overrides = {}
-    for text in options.set:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ProjectError(f"--set is {text!r}; expected KEY=VALUE.")
-        overrides[key] = value
-    given = str(Path(options.data).expanduser().absolute()) if options.data else ""
-    return Settings.of(
-        card, options.variant, options.profile, overrides, data=given, span=options.span, beam_args=tuple(options.beam_arg)
-    )
-
-
 _DEFINED: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "list": (_define_list, "the projects and their questions"),
     "show": (_define_show, "a project's card: model, data, bars, parameters"),
     "data": (_define_data, "fetch a project's official data, or write a sample"),
-    "run": (_define_run, "run a project's pipeline on this machine"),
-    "node": (_define_node, "run one node in this process (for workers)"),
-    "compile": (_define_compile, "compile pipelines to their ir.json"),
+    "run": (define_run, "run a project's pipeline on this machine"),
+    "node": (define_node, "run one node in this process (for workers)"),
+    "compile": (define_compile, "compile pipelines to their ir.json"),
     "check": (_define_check, "look for mistakes in projects before anything runs"),
-    "runs": (_define_runs, "the runs so far"),
+    "runs": (define_runs, "the runs so far"),
     "lineage": (_define_lineage, "from a model back to its data"),
     "predict": (_define_predict, "ask a served model"),
     "new": (_define_new, "a new working project from the template"),

@@ -50,12 +50,18 @@ def sample_examples(paths: Paths, count: int, split: str = "eval") -> list[bytes
     """Rows of the newest run that has examples; ProjectError if no run has."""
     for record in run_record.read_all(paths):
         for node in record.nodes.values():
-            raw = [o for o in node.summary.get("outputs", ()) if o["type"] == "Examples" and o["key"] == "examples"]
+            raw = [
+                o
+                for o in node.summary.get("outputs", ())
+                if o["type"] == "Examples" and o["key"] == "examples"
+            ]
             for output in raw:
                 rows = read_examples(Path(output["uri"]) / f"Split-{split}", count)
                 if rows:
                     return rows
-    raise ProjectError(f"{paths.project}: no run has examples to send. `viaduct run {paths.project}` makes some.")
+    raise ProjectError(
+        f"{paths.project}: no run has examples to send. `viaduct run {paths.project}` makes some."
+    )
 
 
 def predict(card: Project, paths: Paths, options: argparse.Namespace) -> int:
@@ -86,15 +92,21 @@ def _inputs(paths: Paths, options: argparse.Namespace) -> tuple[dict[str, Any], 
     except ValueError as error:
         raise ProjectError(f"--json-inputs is no JSON: {error}; got {options.json_inputs!r}") from error
     if not isinstance(given, dict):
-        raise ProjectError(f"--json-inputs is {options.json_inputs!r}; expected an object of input names and values.")
+        raise ProjectError(
+            f"--json-inputs is {options.json_inputs!r}; expected an object of input names and values."
+        )
     return given, "serving_default"
 
 
-def _ask(client: Any, model: str, inputs: dict[str, Any], signature: str, version: int | None) -> Iterator[str]:
+def _ask(
+    client: Any, model: str, inputs: dict[str, Any], signature: str, version: int | None
+) -> Iterator[str]:
     outputs = client.predict(model, inputs, signature=signature, version=version)
     rows = len(next(iter(outputs.values())))
     for row in range(rows):
-        yield json.dumps({name: _plain(values[row]) for name, values in outputs.items() if len(values) == rows})
+        yield json.dumps(
+            {name: _plain(values[row]) for name, values in outputs.items() if len(values) == rows}
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -105,7 +117,9 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def start_server(model: str, base: Path, log: Path, *flags: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
+def start_server(
+    model: str, base: Path, log: Path, *flags: str
+) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """A model server on free loopback ports; returns it and {'grpc': 'host:port', 'rest': ...}.
 
     Raises ProjectError with its last words if it does not become ready.
@@ -123,7 +137,9 @@ def start_server(model: str, base: Path, log: Path, *flags: str) -> tuple[subpro
     deadline = time.monotonic() + START_TIMEOUT_S
     for line in process.stdout:
         if line.startswith(READY):
-            return process, dict(part.split("=", 1) for part in line.removeprefix(READY).split() if "=" in part)
+            return process, dict(
+                part.split("=", 1) for part in line.removeprefix(READY).split() if "=" in part
+            )
         if time.monotonic() > deadline:
             break
     process.kill()
@@ -154,6 +170,10 @@ def serve_once(card: Project, paths: Paths, record: RunRecord, say: Callable[...
         process.terminate()
         process.wait(timeout=30)
     say("\nNext:", highlight=False)
-    for command in (f"viaduct serve {card.name}", f"viaduct predict {card.name} --sample", f"viaduct lineage {card.name}"):
+    for command in (
+        f"viaduct serve {card.name}",
+        f"viaduct predict {card.name} --sample",
+        f"viaduct lineage {card.name}",
+    ):
         say(f"  .venv/bin/{command}", highlight=False)
     return 0

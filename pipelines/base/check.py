@@ -34,8 +34,16 @@ def project(name: str) -> list[str]:
     if (folder / "ir.json").exists():
         try:
             nodes = {node.id for node in ir.nodes(ir.load(folder / "ir.json"))}
-            findings += [f"{name}/ir.json: no node {node}" for node in ("Trainer", "Evaluator", "Pusher") if node not in nodes]
-            findings += [f"{name}/project.py: heavy names {node!r}, which is no node" for node in card.heavy if node not in nodes]
+            findings += [
+                f"{name}/ir.json: no node {node}"
+                for node in ("Trainer", "Evaluator", "Pusher")
+                if node not in nodes
+            ]
+            findings += [
+                f"{name}/project.py: heavy names {node!r}, which is no node"
+                for node in card.heavy
+                if node not in nodes
+            ]
         except ProjectError as error:
             findings.append(str(error))
     return findings
@@ -53,4 +61,6 @@ def _missing_functions(file: Path, functions: tuple[str, ...], name: str) -> lis
     for statement in tree.body:
         if isinstance(statement, ast.ImportFrom):
             defined |= {alias.asname or alias.name for alias in statement.names}
-    return [f"{name}/{file.name}: no function {function}" for function in functions if function not in defined]
+    return [
+        f"{name}/{file.name}: no function {function}" for function in functions if function not in defined
+    ]

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pipelines.base.paths import Paths
 from pipelines.base.project import Project, ProjectError, Settings
@@ -43,7 +44,9 @@ def sample(project: Project, paths: Paths, rows: int, seed: int = SAMPLE_SEED) -
     digest = hashlib.sha256((paths.source / "data.py").read_bytes()).hexdigest()[:8]
     folder = paths.home / "samples" / project.name / f"{rows}-rows-seed-{seed}-{digest}"
     if not folder.exists():
-        _write_whole(project, folder, lambda aside: _module(project).sample(_subfolder(aside, "span-0"), rows, seed))
+        _write_whole(
+            project, folder, lambda aside: _module(project).sample(_subfolder(aside, "span-0"), rows, seed)
+        )
     return folder
 
 
@@ -55,7 +58,7 @@ def fetch(project: Project, paths: Paths) -> Path:
     return target
 
 
-def _module(project: Project):  # type: ignore[no-untyped-def]
+def _module(project: Project) -> Any:
     return importlib.import_module(f"pipelines.{project.name}.data")
 
 

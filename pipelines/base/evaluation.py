@@ -29,7 +29,9 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
     names = [_result_name(metric) for metric in metrics]
     missing = set(bars) - set(names)
     if missing:
-        raise ProjectError(f"{project.name}: bars on {sorted(missing)}; the card measures only {sorted(names)}.")
+        raise ProjectError(
+            f"{project.name}: bars on {sorted(missing)}; the card measures only {sorted(names)}."
+        )
     for metric, name in zip(metrics, names, strict=True):
         if name in bars:
             metric.threshold.CopyFrom(_threshold(bars[name]))
@@ -61,9 +63,8 @@ def _result_name(metric: Any) -> str:
     config = json.loads(metric.config or "{}")
     if "name" in config:
         return config["name"]
-    import tf_keras as keras
-
     import tensorflow_model_analysis as tfma
+    import tf_keras as keras
 
     cls = getattr(tfma.metrics, metric.class_name, None) or getattr(keras.metrics, metric.class_name, None)
     if cls is None:
@@ -87,7 +88,8 @@ def _threshold(bar: Bar) -> Any:
         direction = tfma.MetricDirection.HIGHER_IS_BETTER if higher else tfma.MetricDirection.LOWER_IS_BETTER
         threshold.change_threshold.CopyFrom(
             tfma.GenericChangeThreshold(
-                direction=direction, absolute={"value": -bar.max_loss - slack if higher else bar.max_loss + slack}
+                direction=direction,
+                absolute={"value": -bar.max_loss - slack if higher else bar.max_loss + slack},
             )
         )
     return threshold

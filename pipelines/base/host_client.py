@@ -49,8 +49,8 @@ class Request:
 
 
 def socket_path(home: Path) -> Path:
-    """One host per home, interpreter, lock and host code: a changed environment gets a fresh host."""
-    digest = hashlib.sha256(f"{sys.prefix}|{sys.version}".encode())
+    """One host per home, checkout, interpreter, lock and host code: what changes gets a fresh host."""
+    digest = hashlib.sha256(f"{sys.prefix}|{sys.version}|{CHECKOUT}".encode())
     for file in (CHECKOUT / "requirements.lock", Path(__file__).with_name("host.py")):
         digest.update(file.read_bytes() if file.exists() else b"")
     return home / "host" / f"{digest.hexdigest()[:12]}.sock"
@@ -80,15 +80,24 @@ def ensure(home: Path, waiting: Callable[[float], None] | None = None) -> Path:
         if waiting is not None:
             waiting(time.monotonic() - started)
         time.sleep(0.1)
-    raise ProjectError(f"The warm host did not answer within {START_TIMEOUT_S:.0f} s; its log: {path.with_suffix('.log')}")
+    raise ProjectError(
+        f"The warm host did not answer within {START_TIMEOUT_S:.0f} s; its log: {path.with_suffix('.log')}"
+    )
 
 
 def _spawn(path: Path) -> subprocess.Popen[bytes]:
     idle = os.environ.get(IDLE_VARIABLE, str(DEFAULT_IDLE_S))
     command = [sys.executable, "-m", "pipelines.base.host", "--socket", str(path), "--idle", idle]
-    env = {**os.environ, "PYTHONPATH": _python_path(), "TF_CPP_MIN_LOG_LEVEL": "2", "TF_USE_LEGACY_KERAS": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": _python_path(),
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_USE_LEGACY_KERAS": "1",
+    }
     with open(path.with_suffix(".log"), "ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True
+        )
 
 
 def _python_path() -> str:
@@ -198,5 +207,9 @@ def read_result(request: Request, code: int, *, host_died: bool = False) -> Any:
         raise CallError(outcome["error"], request.log, code)
     if host_died:
         raise CallError("the warm host ended, or the call was cancelled", request.log, code)
-    how = f"killed by signal {-code}" + (" (out of memory?)" if code == -9 else "") if code < 0 else f"exit code {code}"
+    how = (
+        f"killed by signal {-code}" + (" (out of memory?)" if code == -9 else "")
+        if code < 0
+        else f"exit code {code}"
+    )
     raise CallError(f"its process ended without a result: {how}", request.log, code)

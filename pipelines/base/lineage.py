@@ -51,7 +51,11 @@ class Graph:
     def inputs(self, execution: Any) -> list[tuple[str, Any]]:
         """(key, artifact) of everything the execution read."""
         events = [e for e in self.store.get_events_by_execution_ids([execution.id]) if e.type in INPUT_EVENTS]
-        found = {a.id: a for a in self.store.get_artifacts_by_id([e.artifact_id for e in events])} if events else {}
+        found = (
+            {a.id: a for a in self.store.get_artifacts_by_id([e.artifact_id for e in events])}
+            if events
+            else {}
+        )
         return [
             (event.path.steps[0].key if event.path.steps else "", found[event.artifact_id])
             for event in events
@@ -59,7 +63,9 @@ class Graph:
         ]
 
     def outputs(self, execution: Any) -> list[Any]:
-        events = [e for e in self.store.get_events_by_execution_ids([execution.id]) if e.type in OUTPUT_EVENTS]
+        events = [
+            e for e in self.store.get_events_by_execution_ids([execution.id]) if e.type in OUTPUT_EVENTS
+        ]
         return self.store.get_artifacts_by_id([e.artifact_id for e in events]) if events else []
 
     def readers(self, artifact: Any) -> list[Any]:
@@ -125,17 +131,19 @@ def _find_model(graph: Graph, version: str) -> Any:
 
 
 def _pushes(graph: Graph, model: Any) -> list[str]:
-    found = []
-    for reader in graph.readers(model):
-        for output in graph.outputs(reader):
-            if graph.artifact_type(output) == "PushedModel" and custom_property(output, "pushed"):
-                found.append(custom_property(output, "pushed_destination") or "")
+    found = [
+        custom_property(output, "pushed_destination") or ""
+        for reader in graph.readers(model)
+        for output in graph.outputs(reader)
+        if graph.artifact_type(output) == "PushedModel" and custom_property(output, "pushed")
+    ]
     return [text for text in dict.fromkeys(found) if text]
 
 
 def _verdicts(graph: Graph, model: Any) -> dict[str, Any]:
     """What was later said of the model: metrics and blessing (as the candidate, not as a baseline), pushes."""
-    blessed, metrics = None, {}
+    blessed: bool | None = None
+    metrics: dict[str, float] = {}
     for reader in graph.readers(model):
         if not any(key == "model" and a.id == model.id for key, a in graph.inputs(reader)):
             continue
@@ -143,9 +151,7 @@ def _verdicts(graph: Graph, model: Any) -> dict[str, Any]:
             if graph.artifact_type(output) == "ModelBlessing":
                 blessed = bool(custom_property(output, "blessed"))
         if graph.node_type(reader).endswith("Evaluator"):
-            record = run_record.read(
-                graph.paths.runs / graph.context(reader, "pipeline_run") / "run.json"
-            )
+            record = run_record.read(graph.paths.runs / graph.context(reader, "pipeline_run") / "run.json")
             metrics = record.metrics if record else metrics
     pushes = _pushes(graph, model)
     return {"blessed": blessed, "metrics": metrics, "pushed": pushes[-1] if pushes else ""}

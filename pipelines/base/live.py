@@ -146,7 +146,13 @@ def bar_lines(bars: Iterable[Bar], metrics: dict[str, float]) -> list[tuple[str,
             lines.append((bar.metric, False, f"{bar}: not measured"))
             continue
         met, gap = bar.met_by(value), abs(value - bar.bound)
-        lines.append((bar.metric, met, f"{bar.metric} {value:.4f} (bar {bar}): {'met' if met else 'missed'} by {gap:.4f}"))
+        lines.append(
+            (
+                bar.metric,
+                met,
+                f"{bar.metric} {value:.4f} (bar {bar}): {'met' if met else 'missed'} by {gap:.4f}",
+            )
+        )
     return lines
 
 
@@ -155,7 +161,10 @@ def summary(project: Project, record: RunRecord, folder: Path) -> list[str]:
     lines = [""]
     for name, node in record.nodes.items():
         if node.state == "failed":
-            lines += [f"[bold red]{name} failed[/]: {escape(node.error)}", f"  log: {folder / 'logs' / (name + '.log')}"]
+            lines += [
+                f"[bold red]{name} failed[/]: {escape(node.error)}",
+                f"  log: {folder / 'logs' / (name + '.log')}",
+            ]
     if record.metrics:
         bars = project.bars(record.settings["profile"], record.settings["variant"])
         for _, met, text in bar_lines(bars, record.metrics):

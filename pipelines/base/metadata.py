@@ -47,7 +47,11 @@ def connection_config(url: str) -> metadata_store_pb2.ConnectionConfig:
         mysql.user, mysql.password = user, password
     else:
         postgres = config.postgresql
-        postgres.host, postgres.port, postgres.dbname = parts.hostname or "127.0.0.1", str(parts.port or 5432), database
+        postgres.host, postgres.port, postgres.dbname = (
+            parts.hostname or "127.0.0.1",
+            str(parts.port or 5432),
+            database,
+        )
         postgres.user, postgres.password = user, password
         # The database is made by whoever owns the server; asking for it again needs rights we do not want.
         postgres.skip_db_creation = True
@@ -65,14 +69,18 @@ def store(url: str) -> MetadataStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ProjectError(f"HOME {folder} cannot be written: {error}. Set VIADUCT_HOME to another.") from error
+            raise ProjectError(
+                f"HOME {folder} cannot be written: {error}. Set VIADUCT_HOME to another."
+            ) from error
     for attempt in range(CONNECT_ATTEMPTS):
         try:
             return MetadataStore(config)
         except (mlmd_errors.StatusError, RuntimeError) as error:
             # Several first connections may race to create the tables; whoever loses finds them there a moment later.
             if attempt == CONNECT_ATTEMPTS - 1:
-                where = url if config.HasField("sqlite") else urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
+                where = (
+                    url if config.HasField("sqlite") else urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
+                )
                 raise ProjectError(f"ML Metadata at {where} cannot be opened: {error}") from error
             time.sleep(0.1 * 2**attempt)
     raise AssertionError("unreachable")

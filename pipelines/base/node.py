@@ -101,13 +101,21 @@ def _launch(pipeline: Any, node: Any, connection: Any) -> int | None:
         """Gives every attempt an execution of its own; TFX reuses a failed one and its output folders."""
 
         def _register_or_reuse_execution(
-            self, metadata_handle: Any, contexts: Any, input_artifacts: Any = None, exec_properties: Any = None
+            self,
+            metadata_handle: Any,
+            contexts: Any,
+            input_artifacts: Any = None,
+            exec_properties: Any = None,
         ) -> Any:
             done = _settle_earlier_attempts(metadata_handle.store, contexts)
             if done is not None:
                 return done
             return launcher._register_execution(
-                metadata_handle, self._pipeline_node.node_info.type, contexts, input_artifacts, exec_properties
+                metadata_handle,
+                self._pipeline_node.node_info.type,
+                contexts,
+                input_artifacts,
+                exec_properties,
             )
 
     info = Launcher(

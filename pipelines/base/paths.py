@@ -1,11 +1,11 @@
 """Where things live under HOME. Names only: nothing here creates, reads or deletes a file.
 
-    HOME/data/<project>/span-N/...          raw data (seam 1)
-    HOME/pipelines/<project>/<node>/...     artifacts (TFX's pipeline root)
-    HOME/runs/<project>/<run_id>/           run.json, ir.json, one log and progress file per node
-    HOME/serving/<project>/<version>/       pushed SavedModels (seam 2)
-    HOME/metadata.sqlite                    ML Metadata, unless VIADUCT_METADATA names a server
-    HOME/host/                              sockets and logs of warm node hosts
+HOME/data/<project>/span-N/...          raw data (seam 1)
+HOME/pipelines/<project>/<node>/...     artifacts (TFX's pipeline root)
+HOME/runs/<project>/<run_id>/           run.json, ir.json, one log and progress file per node
+HOME/serving/<project>/<version>/       pushed SavedModels (seam 2)
+HOME/metadata.sqlite                    ML Metadata, unless VIADUCT_METADATA names a server
+HOME/host/                              sockets and logs of warm node hosts
 """
 
 from __future__ import annotations

@@ -158,24 +158,40 @@ class Project:
 
     def __post_init__(self) -> None:
         owner = f"Project({self.name!r})"
-        _require(bool(re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name)), owner, "name", self.name, "lower_snake_case")
+        _require(
+            bool(re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name)),
+            owner,
+            "name",
+            self.name,
+            "lower_snake_case",
+        )
         _require(self.question.endswith("?"), owner, "question", self.question, "a question ending in '?'")
         names = [variant.name for variant in self.variants]
         _require(
-            bool(names) and len(set(names)) == len(names), owner, "variants", names, "one or more, distinct names"
+            bool(names) and len(set(names)) == len(names),
+            owner,
+            "variants",
+            names,
+            "one or more, distinct names",
         )
         for profile_name in PROFILES:
             profile = self.profile(profile_name)
             _require(bool(profile.bars), owner, f"{profile_name}.bars", profile.bars, "at least one bar")
             _require(
-                profile.sample_rows > 0, owner, f"{profile_name}.sample_rows", profile.sample_rows, "a positive number"
+                profile.sample_rows > 0,
+                owner,
+                f"{profile_name}.sample_rows",
+                profile.sample_rows,
+                "a positive number",
             )
             for key in (*profile.variant_parameters, *profile.variant_bars):
                 _require(key in names, owner, f"{profile_name}: variant {key!r}", key, f"one of {names}")
             known = self._known_parameters()
             for parameters in (profile.parameters, *profile.variant_parameters.values()):
                 for key in parameters:
-                    _require(key in known, owner, f"{profile_name}.parameters", key, f"one of {sorted(known)}")
+                    _require(
+                        key in known, owner, f"{profile_name}.parameters", key, f"one of {sorted(known)}"
+                    )
 
     def _known_parameters(self) -> set[str]:
         return {key for variant in self.variants for key in variant.parameters}

@@ -26,7 +26,11 @@ def get(name: str) -> Project:
     except ProjectError:
         raise
     except Exception as error:
-        raise ProjectError(f"{name}: project.py cannot be imported: {type(error).__name__}: {error}") from error
+        raise ProjectError(
+            f"{name}: project.py cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(card, Project) or card.name != name:
-        raise ProjectError(f"{name}: project.py must define PROJECT = Project(name={name!r}, ...); got {card!r}")
+        raise ProjectError(
+            f"{name}: project.py must define PROJECT = Project(name={name!r}, ...); got {card!r}"
+        )
     return card

@@ -106,7 +106,11 @@ def _prepare(
         if other.state == "running" and other.run_id != record.run_id and not other.alive()
     ]
     call = _caller(paths, folder, use_host)
-    call("prepare", "pipelines.base.node:prepare", {"home": str(paths.home), "dead_runs": [r.run_id for r in dead]})
+    call(
+        "prepare",
+        "pipelines.base.node:prepare",
+        {"home": str(paths.home), "dead_runs": [r.run_id for r in dead]},
+    )
     for other in dead:
         other.state, other.ended = "failed", time.time()
         for node in other.nodes.values():
@@ -118,7 +122,12 @@ def _prepare(
     call(
         "compile",
         "pipelines.base.node:compile_to",
-        {"project": paths.project, "settings": settings.to_json(), "home": str(paths.home), "target": str(target)},
+        {
+            "project": paths.project,
+            "settings": settings.to_json(),
+            "home": str(paths.home),
+            "target": str(target),
+        },
     )
     graph = ir.nodes(ir.load(target))
     record.nodes = {node.id: NodeRecord() for node in graph}
@@ -164,7 +173,9 @@ def _schedule(
                 states[node.id].state, states[node.id].started = "running", time.time()
                 record.write(folder)
                 threading.Thread(
-                    target=_run_one, args=(node.id, record, folder, paths, running, outcomes, use_host), daemon=True
+                    target=_run_one,
+                    args=(node.id, record, folder, paths, running, outcomes, use_host),
+                    daemon=True,
                 ).start()
                 active += 1
         if active == 0:

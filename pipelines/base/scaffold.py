@@ -24,7 +24,9 @@ SUFFIX = ".tmpl"
 def create(name: str) -> Path:
     """Makes `pipelines/<name>` and returns it. Raises ProjectError for a bad or taken name."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,62}", name) or keyword.iskeyword(name):
-        raise ProjectError(f"{name!r} is no project name; expected lower_snake_case like 'churn' or 'late_trains'.")
+        raise ProjectError(
+            f"{name!r} is no project name; expected lower_snake_case like 'churn' or 'late_trains'."
+        )
     target = ROOMS / name
     if target.exists() or name in registry.names():
         raise ProjectError(f"pipelines/{name} exists already; choose another name or edit that one.")

@@ -39,10 +39,10 @@ def spine(
     `eval_split`. A project that chooses anything on data, as a threshold, gives it a split of its own.
     """
     from tfx import v1 as tfx
-
-    from components.model_pusher.executor import Executor as PusherExecutor
     from tfx.dsl.components.base import executor_spec
     from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+
+    from components.model_pusher.executor import Executor as PusherExecutor
 
     examples = example_gen.outputs["examples"]
 
@@ -53,7 +53,9 @@ def spine(
     if paths.schema.exists():
         schema_gen = tfx.components.ImportSchemaGen(schema_file=reviewed_schema(paths)).with_id("SchemaGen")
     else:
-        schema_gen = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True)
+        schema_gen = tfx.components.SchemaGen(
+            statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True
+        )
     schema = schema_gen.outputs["schema"]
 
     # Anomalies against the schema; the runner stops the run on them.

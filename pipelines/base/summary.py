@@ -103,7 +103,9 @@ def anomalies(folder: Path) -> list[dict[str, str]]:
         read = anomalies_pb2.Anomalies.FromString(file.read_bytes())
         for feature, info in sorted(read.anomaly_info.items()):
             reasons = "; ".join(reason.description for reason in info.reason) or info.description
-            listed.append({"split": file.parent.name.removeprefix("Split-"), "feature": feature, "found": reasons})
+            listed.append(
+                {"split": file.parent.name.removeprefix("Split-"), "feature": feature, "found": reasons}
+            )
         if read.HasField("dataset_anomaly_info"):
             listed.append(
                 {

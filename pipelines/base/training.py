@@ -50,7 +50,9 @@ def dataset(
 
     paths = sorted(path for pattern in files for path in tf.io.gfile.glob(pattern))
     if not paths:
-        raise FileNotFoundError(f"No example files match {list(files)!r}; did the node before write its split?")
+        raise FileNotFoundError(
+            f"No example files match {list(files)!r}; did the node before write its split?"
+        )
     rows = tf.data.TFRecordDataset(paths, compression_type="GZIP", num_parallel_reads=min(len(paths), 4))
     if shuffle:
         rows = rows.shuffle(shuffle, seed=SHUFFLE_SEED, reshuffle_each_iteration=True)
@@ -70,7 +72,9 @@ def dataset(
 
 def checkpoint_dir(fn_args: Any) -> Path:
     """A folder that an interrupted training and its repetition share: same code, parameters and data, same folder."""
-    key = json.dumps([fn_args.custom_config, sorted(fn_args.train_files), fn_args.transform_output], sort_keys=True)
+    key = json.dumps(
+        [fn_args.custom_config, sorted(fn_args.train_files), fn_args.transform_output], sort_keys=True
+    )
     node_root = Path(fn_args.serving_model_dir).parents[2]
     return node_root / "checkpoints" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
@@ -94,7 +98,9 @@ def fit(
     import tf_keras as keras
 
     watching: list[keras.callbacks.Callback] = [
-        keras.callbacks.TensorBoard(fn_args.model_run_dir, update_freq="epoch", write_graph=True, profile_batch=0),
+        keras.callbacks.TensorBoard(
+            fn_args.model_run_dir, update_freq="epoch", write_graph=True, profile_batch=0
+        ),
         _progress_callback(epochs),
     ]
     backup = checkpoint_dir(fn_args)
@@ -127,13 +133,20 @@ def _progress_callback(epochs: int) -> keras.callbacks.Callback:
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.seen += 1
             total = self.steps * epochs if self.steps else None
-            progress.report(self.seen, total, "steps", epoch=self.epoch + 1, loss=(logs or {}).get("loss", 0.0))
+            progress.report(
+                self.seen, total, "steps", epoch=self.epoch + 1, loss=(logs or {}).get("loss", 0.0)
+            )
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if self.steps is None and epoch == 0:
                 self.steps = self.seen
             progress.report(
-                self.seen, self.steps * epochs, "steps", force=True, epoch=epoch + 1, loss=(logs or {}).get("loss", 0.0)
+                self.seen,
+                self.steps * epochs,
+                "steps",
+                force=True,
+                epoch=epoch + 1,
+                loss=(logs or {}).get("loss", 0.0),
             )
 
     return Progress()
