@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from serving import op_libraries, tensors
+from serving import messages, op_libraries, tensors
 from serving.core.servable import LoadFailed
 from serving.errors import Internal, ServingError, error_of, name_of
 
@@ -45,7 +45,7 @@ class EngineOptions:
 class Signature:
     """One signature: names and types of its tensors, and `run`, a call in the caller's thread.
 
-    `seconds` is a moving average of what a small call costs; it starts unknown.
+    `seconds` is about the least that a small call costs; it starts unknown.
     """
 
     name: str
@@ -87,7 +87,11 @@ class Signature:
         return call
 
     def timed(self, seconds: float) -> None:
-        self.seconds = seconds if self.seconds is None else self.seconds * 0.9 + seconds * 0.1
+        """Hears what a small call took. Slow ones count little: they mostly waited for other threads."""
+        if self.seconds is None or seconds < self.seconds:
+            self.seconds = seconds
+        else:
+            self.seconds = self.seconds * 0.95 + seconds * 0.05
 
 
 def _translated(error: Exception) -> ServingError:
@@ -112,11 +116,14 @@ class SavedModel:
         self.signatures = {name: self._signature(name, d) for name, d in self.definitions.items()}
         # Signature name -> Batcher, where batching is on; closed together with the model.
         self.batchers: dict[str, Any] = {}
+        # Whether those batchers leave lone quick calls alone (`serving.execution` decides by it).
+        self.adaptive_batching = False
+        self.on_close: Callable[[], None] = lambda: None
 
     def _signature(self, name: str, definition: Any) -> Signature:
         defaults = {}
         for alias, proto in definition.defaults.items():
-            twin = tensors.messages.Tensor.FromString(proto.SerializeToString())
+            twin = messages.Tensor.FromString(proto.SerializeToString())
             defaults[alias] = tensors.decode(twin, alias)
         return Signature(
             name=name,
@@ -160,6 +167,7 @@ class SavedModel:
         for batcher in self.batchers.values():
             batcher.close()
         self.batchers.clear()
+        self.on_close()
         for signature in self.signatures.values():
             signature._calls.clear()
         self.signatures.clear()

@@ -91,3 +91,4 @@ PredictRequest = _ALL["PredictRequest"]
 PredictResponse = _ALL["PredictResponse"]
 ExamplesRequest = _ALL["ExamplesRequest"]  # ClassificationRequest and RegressionRequest look the same
 MultiInferenceRequest = _ALL["MultiInferenceRequest"]
+Input = _ALL["Input"]

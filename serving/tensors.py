@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from serving import messages, wire
+from serving import wire
 from serving.errors import InvalidArgument
 
 # A few bytes may claim a huge shape, whose single value would then be spread over gigabytes.

@@ -100,6 +100,11 @@ class Harness:
             self._holders += 1
             return True
 
+    def hold(self) -> None:
+        """Counts one more holder; only for callers that hold one already."""
+        with self._lock:
+            self._holders += 1
+
     def release(self) -> None:
         with self._lock:
             self._holders -= 1
@@ -125,6 +130,13 @@ class Handle:
         self._harness: Harness | None = harness
         self.id = harness.id
         self.servable = harness.servable
+
+    def share(self) -> Handle:
+        """Another handle on the same version; possible as long as this one is held, even during a drain."""
+        if self._harness is None:
+            raise RuntimeError(f"The handle on {self.id} was given back already")
+        self._harness.hold()
+        return Handle(self._harness)
 
     def release(self) -> None:
         harness, self._harness = self._harness, None

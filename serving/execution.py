@@ -1,0 +1,135 @@
+"""Where a model call runs: at once on the event loop, in a thread, or in its signature's batcher.
+
+Handing a call to a thread costs more than a small model does, so signatures that are known to be quick run
+on the loop; all others run in a pool, where they cannot hold up anyone else. Whatever happens to the request
+(deadline, lost client), the handle on the model is given back only when the call is over. It does not look at
+requests or responses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from serving.batching import Batcher
+from serving.core.servable import Handle
+from serving.engine import SavedModel, Signature
+from serving.errors import DeadlineExceeded
+
+# A call that takes longer than this would be felt by the other requests on the loop.
+QUICK_S = 0.5e-3
+SMALL_BYTES = 64 * 1024
+SMALL_OBJECTS = 64
+
+Arrays = dict[str, np.ndarray]
+
+
+def _small(inputs: Mapping[str, np.ndarray]) -> bool:
+    total = 0
+    for array in inputs.values():
+        if array.dtype.kind == "O" and array.size > SMALL_OBJECTS:
+            return False
+        total += array.nbytes
+    return total <= SMALL_BYTES
+
+
+def _submit(batcher: Batcher, inputs: Arrays, future: Future[Arrays]) -> None:
+    """Hands a request in and copies what comes of it into `future`."""
+    if not future.set_running_or_notify_cancel():
+        return
+
+    def copy(done: Future[Arrays]) -> None:
+        error = done.exception()
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(done.result())
+
+    try:
+        batcher.submit(inputs).add_done_callback(copy)
+    except BaseException as error:
+        future.set_exception(error)
+
+
+class Runner:
+    """Runs signatures. `observe(model name, seconds)` hears what each call cost. One per server."""
+
+    def __init__(
+        self, threads: int = 0, observe: Callable[[str, float], None] = lambda name, s: None
+    ) -> None:
+        self._pool = ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), "model-call")
+        self._observe = observe
+
+    async def run(
+        self,
+        handle: Handle,
+        signature: Signature,
+        inputs: Arrays,
+        wanted: tuple[str, ...] = (),
+        timeout_s: float | None = None,
+    ) -> Arrays:
+        """Outputs of one call; releases `handle`. Raises ServingError."""
+        model: SavedModel = handle.servable
+        name = handle.id.name
+        batcher = model.batchers.get(signature.name)
+        small = _small(inputs)
+        quick = small and signature.seconds is not None and signature.seconds < QUICK_S
+        if quick and (batcher is None or model.adaptive_batching):
+            try:
+                return self._call(name, signature, inputs, wanted, small)
+            finally:
+                handle.release()
+        if batcher is not None:
+            outputs = await self._outcome(self._batched(model, batcher, inputs, handle), handle, timeout_s)
+            return {name: outputs[name] for name in wanted} if wanted else outputs
+        return await self._outcome(
+            self._pool.submit(self._call, name, signature, inputs, wanted, small), handle, timeout_s
+        )
+
+    def _batched(self, model: SavedModel, batcher: Batcher, inputs: Arrays, handle: Handle) -> Future[Arrays]:
+        if model.adaptive_batching:
+            # An idle batcher runs the request on the thread that hands it in; that may not be the loop.
+            future: Future[Arrays] = Future()
+            self._pool.submit(_submit, batcher, inputs, future)
+            return future
+        try:
+            return batcher.submit(inputs)
+        except BaseException:
+            handle.release()
+            raise
+
+    def run_now(
+        self, name: str, signature: Signature, inputs: Arrays, wanted: tuple[str, ...] = ()
+    ) -> Arrays:
+        """The same in the caller's thread, for warm-up; the caller holds the model."""
+        return self._call(name, signature, inputs, wanted, _small(inputs))
+
+    def _call(
+        self, name: str, signature: Signature, inputs: Arrays, wanted: tuple[str, ...], small: bool
+    ) -> Arrays:
+        started = time.perf_counter()
+        outputs = signature.run(inputs, wanted)
+        seconds = time.perf_counter() - started
+        if small:
+            signature.timed(seconds)
+        self._observe(name, seconds)
+        return outputs
+
+    @staticmethod
+    async def _outcome(future: Future[Arrays], handle: Handle, timeout_s: float | None) -> Arrays:
+        future.add_done_callback(lambda _: handle.release())
+        waiting = asyncio.wrap_future(future)
+        if timeout_s is None:
+            return await waiting
+        try:
+            return await asyncio.wait_for(waiting, timeout_s)
+        except asyncio.TimeoutError:
+            raise DeadlineExceeded(f"Timed out after {timeout_s:g} s waiting for the model") from None
+
+    def stop(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,222 @@
+"""The gRPC server: PredictionService, ModelService, health checking and reflection over the handlers.
+
+An asyncio server on the process's event loop. It turns bytes into messages, ServingError into status codes,
+and counts requests; what an RPC means is in `serving.handlers`. Errors never carry a stack trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from serving import messages, wire
+from serving.access_log import AccessLog
+from serving.errors import Internal, InvalidArgument, ServingError
+from serving.handlers import Handlers
+
+logger = logging.getLogger(__name__)
+
+PREDICTION = "tensorflow.serving.PredictionService"
+MODEL = "tensorflow.serving.ModelService"
+# As the original cuts them: longer texts would not fit into the trailers that clients accept.
+MESSAGE_LIMIT = 1024
+
+
+@dataclass
+class GrpcOptions:
+    """What the flags say about the gRPC server. `credentials` None: no TLS."""
+
+    channel_arguments: Sequence[tuple[str, Any]] = ()
+    credentials: grpc.ServerCredentials | None = None
+    health: bool = True
+    reflection: bool = True
+    gzip: bool = False
+
+
+def cut(message: str) -> str:
+    return message if len(message) <= MESSAGE_LIMIT else message[:MESSAGE_LIMIT] + "...TRUNCATED"
+
+
+def status_code(error: ServingError) -> grpc.StatusCode:
+    return getattr(grpc.StatusCode, error.code)
+
+
+def _parsed(cls: Any, data: bytes) -> Any:
+    try:
+        return cls.FromString(data)
+    except (DecodeError, ValueError) as error:
+        name = cls.DESCRIPTOR.name
+        raise InvalidArgument(
+            f"The request is no {name}: {len(data)} bytes that are truncated or no protobuf message ({error})"
+        ) from None
+
+
+def _model_of(request: Any) -> str:
+    spec = getattr(request, "model_spec", None)
+    if spec is None:
+        tasks = getattr(request, "tasks", ())
+        spec = tasks[0].model_spec if tasks else None
+    return spec.name if spec is not None else ""
+
+
+class _Rpc:
+    """One method: parse, call, count. `timed` methods get the time that is left of the deadline."""
+
+    def __init__(
+        self,
+        name: str,
+        cls: Any,
+        call: Callable[..., Any],
+        handlers: Handlers,
+        log: AccessLog | None,
+        timed: bool,
+    ) -> None:
+        self._name = name
+        self._cls = cls
+        self._call = call
+        self._metrics = handlers.metrics
+        self._log = log
+        self._timed = timed
+
+    async def __call__(self, data: bytes, context: Any) -> Any:
+        started = time.perf_counter()
+        model, status = "", "OK"
+        try:
+            request = _parsed(self._cls, data)
+            model = _model_of(request)
+            if self._timed:
+                return await self._call(request, context.time_remaining())
+            result = self._call(request)
+            return await result if isinstance(result, Awaitable) else result
+        except ServingError as error:
+            status = error.code
+            failure = error
+        except asyncio.CancelledError:
+            status = "CANCELLED"
+            raise
+        except Exception:
+            logger.exception("%s failed in an unexpected way", self._name)
+            failure = Internal("The server failed on this request; its log says why")
+            status = failure.code
+        finally:
+            self._count(model, status, started, len(data), context)
+        await context.abort(status_code(failure), cut(failure.message))
+        return None
+
+    def _count(self, model: str, status: str, started: float, size: int, context: Any) -> None:
+        seconds = time.perf_counter() - started
+        if self._timed:
+            self._metrics.request_count.add((model, status))
+            self._metrics.request_latency.add((model, self._name, "GRPC"), seconds * 1e6)
+        if self._log is not None:
+            self._log.write(
+                entry="gRPC", method=self._name, model=model, status=status, seconds=seconds, bytes_in=size,
+                peer=context.peer(),
+            )  # fmt: skip
+
+
+def _methods(handlers: Handlers) -> dict[str, dict[str, tuple[Any, Callable[..., Any], bool]]]:
+    """Service -> RPC -> (request class, call, whether it runs a model)."""
+    return {
+        PREDICTION: {
+            "Predict": (messages.PredictRequest, handlers.predict, True),
+            "Classify": (messages.ExamplesRequest, handlers.classify, True),
+            "Regress": (messages.ExamplesRequest, handlers.regress, True),
+            "MultiInference": (messages.MultiInferenceRequest, handlers.multi_inference, True),
+            "GetModelMetadata": (
+                wire.get_model_metadata_pb2.GetModelMetadataRequest, handlers.get_model_metadata, False,
+            ),
+        },
+        MODEL: {
+            "GetModelStatus": (
+                wire.get_model_status_pb2.GetModelStatusRequest, handlers.get_model_status, False,
+            ),
+            "HandleReloadConfigRequest": (
+                wire.model_management_pb2.ReloadConfigRequest, handlers.reload_config, False,
+            ),
+        },
+    }  # fmt: skip
+
+
+class GrpcApi:
+    """The server object: `start` opens the port, `set_serving` feeds the health service, `stop` drains."""
+
+    def __init__(self, handlers: Handlers, options: GrpcOptions, log: AccessLog | None = None) -> None:
+        self._options = options
+        arguments = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 2**31 - 1),
+                     ("grpc.max_send_message_length", 2**31 - 1), *options.channel_arguments]  # fmt: skip
+        compression = grpc.Compression.Gzip if options.gzip else None
+        self.server = grpc.aio.server(options=arguments, compression=compression)
+        for service, methods in _methods(handlers).items():
+            table = {
+                name: grpc.unary_unary_rpc_method_handler(
+                    _Rpc(name, cls, call, handlers, log, timed),
+                    response_serializer=lambda response: response.SerializeToString(),
+                )
+                for name, (cls, call, timed) in methods.items()
+            }
+            self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, table),))
+        self._health: Any = None
+        self._services = [PREDICTION, MODEL]
+        if options.health:
+            self._add_health()
+        if options.reflection:
+            self._add_reflection()
+
+    def _add_health(self) -> None:
+        from grpc_health.v1 import health, health_pb2_grpc
+
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        self._services.append(health.SERVICE_NAME)
+
+    def _add_reflection(self) -> None:
+        from grpc_reflection.v1alpha import reflection
+
+        # Their descriptors are what reflection shows; with serving.wire loaded they need no TensorFlow.
+        importlib.import_module("tensorflow_serving.apis.prediction_service_pb2")
+        importlib.import_module("tensorflow_serving.apis.model_service_pb2")
+        names = (*self._services, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self.server)
+
+    def listen(self, address: str) -> int:
+        """Binds `host:port` or `unix:path`; returns the port. Raises OSError where it is taken."""
+        try:
+            if self._options.credentials is not None:
+                port = self.server.add_secure_port(address, self._options.credentials)
+            else:
+                port = self.server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"Cannot listen for gRPC on {address}: {error}") from None
+        if port == 0 and not address.startswith("unix:"):
+            raise OSError(
+                f"Cannot listen for gRPC on {address}: the port is in use or the address is not ours"
+            )
+        return port
+
+    async def start(self) -> None:
+        await self.server.start()
+        await self.set_serving(False)
+
+    async def set_serving(self, serving: bool) -> None:
+        if self._health is None:
+            return
+        from grpc_health.v1 import health_pb2
+
+        states = health_pb2.HealthCheckResponse.ServingStatus
+        status = states.Value("SERVING" if serving else "NOT_SERVING")
+        for service in ("", PREDICTION, MODEL):
+            await self._health.set(service, status)
+
+    async def stop(self, drain_s: float) -> None:
+        if self._health is not None:
+            await self._health.enter_graceful_shutdown()
+        await self.server.stop(drain_s)

@@ -1,0 +1,389 @@
+"""What each RPC does: request object in, response object out, no sockets.
+
+Predict, Classify, Regress, MultiInference, GetModelMetadata, GetModelStatus and ReloadConfig, with TensorFlow
+Serving's checks, texts and codes. gRPC and REST both come here; REST's JSON is made in `serving.rest_json`.
+Requests and responses are the twins of `serving.messages` (same bytes as the original messages). All errors
+are ServingError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from serving import messages, tensors, wire
+from serving.core.servable import Handle
+from serving.engine import DEFAULT_SIGNATURE, SavedModel, Signature
+from serving.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError, Unimplemented
+from serving.execution import Arrays, Runner
+from serving.inference import (
+    CLASSIFY,
+    REGRESS,
+    examples_of,
+    fill_result,
+    task_outputs,
+)
+from serving.metrics import Metrics
+from serving.models import Models
+from serving.prediction_logs import LogOptions, PredictionLogs, predict_request
+
+PREDICT = "tensorflow/serving/predict"
+SIGNATURE_DEF = "signature_def"
+RELOAD_WAIT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A ModelSpec: the model, its version or label (neither: the newest), the signature ("": the default)."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+    signature: str = ""
+
+
+def spec_of(proto: Any) -> Spec:
+    choice = proto.WhichOneof("version_choice")
+    if choice is None:
+        return Spec(proto.name, None, None, proto.signature_name)
+    if choice == "version":
+        return Spec(proto.name, proto.version.value, None, proto.signature_name)
+    return Spec(proto.name, None, proto.version_label, proto.signature_name)
+
+
+def _joined(names: Any) -> str:
+    return ",".join(sorted(names))
+
+
+def predict_signature(model: SavedModel, name: str, check_method: bool = False) -> Signature:
+    """The signature a Predict means. Raises FailedPrecondition."""
+    signature = model.signatures.get(name or DEFAULT_SIGNATURE)
+    if signature is None:
+        raise FailedPrecondition(f'Serving signature key "{name or DEFAULT_SIGNATURE}" not found.')
+    method = signature.definition.method_name
+    if check_method and method not in (PREDICT, CLASSIFY, REGRESS):
+        raise ServingError(
+            "Expected prediction signature method_name to be one of "
+            f"{{{PREDICT}, {CLASSIFY}, {REGRESS}}}. Was: {method}",
+            "INTERNAL",
+        )
+    return signature
+
+
+def check_inputs(signature: Signature, inputs: Arrays) -> Arrays:
+    """`inputs` with defaults filled in; exactly the signature's names. Raises InvalidArgument."""
+    known = signature.inputs
+    if inputs.keys() == known.keys():
+        return inputs
+    extra = inputs.keys() - known.keys()
+    missing = known.keys() - inputs.keys() - signature.defaults.keys()
+    if len(inputs) > len(known) or (len(inputs) < len(known) and not signature.defaults):
+        raise InvalidArgument(
+            f"input size does not match signature: {len(inputs)}!={len(known)} "
+            f"len({{{_joined(inputs)}}}) != len({{{_joined(known)}}}). "
+            f"Sent extra: {{{_joined(extra)}}}. Missing but required: {{{_joined(missing)}}}."
+        )
+    if extra:
+        raise InvalidArgument(
+            f"input tensor alias not found in signature: {sorted(extra)[0]}. "
+            f"Inputs expected to be in the set {{{_joined(known)}}}."
+        )
+    if missing:
+        alias = sorted(missing)[0]
+        feed = signature.definition.inputs[alias].name
+        raise InvalidArgument(
+            f"Signature input alias: {alias}(feed name: {feed}) not found in request and no default value "
+            f"provided. Inputs expected to be in the request {{{_joined(inputs)}}}, or default input alias "
+            f"set: {_joined(signature.defaults)}"
+        )
+    return {**signature.defaults, **inputs}
+
+
+def check_filter(signature: Signature, wanted: tuple[str, ...]) -> None:
+    """Raises InvalidArgument for an unknown or repeated output."""
+    seen = set()
+    for alias in wanted:
+        if alias not in signature.outputs:
+            raise InvalidArgument(
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
+                f"{{{_joined(signature.outputs)}}}."
+            )
+        if alias in seen:
+            raise InvalidArgument(f"duplicate output tensor alias: {alias}")
+        seen.add(alias)
+
+
+def checked_types(signature: Signature, inputs: Arrays) -> Arrays:
+    """Raises InvalidArgument, with the text of TensorFlow's own check, for an input of another type."""
+    for place, (alias, number) in enumerate(signature.inputs.items()):
+        array = inputs[alias]
+        if array.dtype != tensors.numpy_type(number):
+            got = tensors.type_name(tensors.type_number(array.dtype))
+            raise InvalidArgument(
+                f"Expects arg[{place}] to be {tensors.type_name(number)} but {got} is provided"
+            )
+    return inputs
+
+
+class Handlers:
+    """All RPCs over one `Models`. The coroutines belong to the server's event loop."""
+
+    def __init__(
+        self,
+        models: Models,
+        runner: Runner,
+        metrics: Metrics | None = None,
+        *,
+        as_content: bool = False,
+        check_method_name: bool = False,
+        allow_reload: bool = True,
+        logs: PredictionLogs | None = None,
+    ) -> None:
+        self.models = models
+        self.runner = runner
+        self.metrics = metrics or Metrics()
+        self.as_content = as_content
+        self.check_method_name = check_method_name
+        self._allow_reload = allow_reload
+        self._logs = logs if logs is not None else PredictionLogs(LogOptions())
+        self.draining = False
+
+    def acquire(self, spec: Spec) -> Handle:
+        return self.models.acquire(spec.name, spec.version, spec.label)
+
+    # Predict.
+
+    async def predict(self, request: Any, timeout_s: float | None = None) -> Any:
+        """messages.PredictRequest -> messages.PredictResponse."""
+        spec = spec_of(request.model_spec)
+        inputs = {entry.key: entry.value for entry in request.inputs}
+        wanted = tuple(request.output_filter)
+        handle = self.acquire(spec)
+        version = handle.id.version
+        try:
+            signature = predict_signature(handle.servable, spec.signature, self.check_method_name)
+            arrays = {name: tensors.decode(tensor, name) for name, tensor in inputs.items()}
+            arrays = checked_types(signature, check_inputs(signature, arrays))
+            if wanted:
+                check_filter(signature, wanted)
+        except BaseException:
+            handle.release()
+            raise
+        outputs = await self.runner.run(handle, signature, arrays, wanted, timeout_s)
+        response = self.predict_response(spec.name, version, signature.name, outputs)
+        if self._logs:
+            self._logs.log(spec.name, "Predict", lambda: request, lambda: response)
+        return response
+
+    def predict_response(self, name: str, version: int, signature: str, outputs: Arrays) -> Any:
+        response = messages.PredictResponse()
+        for alias, value in outputs.items():
+            entry = response.outputs.add(key=alias)
+            tensors.encode(np.asarray(value), entry.value, self.as_content)
+        _fill_spec(response.model_spec, name, version, signature)
+        return response
+
+    async def predict_arrays(
+        self, handle: Handle, signature: Signature, inputs: Arrays, timeout_s: float | None = None
+    ) -> Arrays:
+        """REST's way in: arrays that were already made for the signature. Releases the handle."""
+        try:
+            inputs = checked_types(signature, check_inputs(signature, inputs))
+        except BaseException:
+            handle.release()
+            raise
+        name, version = handle.id
+        outputs = await self.runner.run(handle, signature, inputs, (), timeout_s)
+        if self._logs:
+            self._logs.log(
+                name,
+                "Predict",
+                lambda: predict_request(name, version, signature.name, inputs),
+                lambda: self.predict_response(name, version, signature.name, outputs),
+            )
+        return outputs
+
+    # Classify, Regress, MultiInference.
+
+    async def classify(self, request: Any, timeout_s: float | None = None) -> Any:
+        """messages.ExamplesRequest -> ClassificationResponse."""
+        response = wire.classification_pb2.ClassificationResponse()
+        await self._one_task(request, CLASSIFY, response, response.result, timeout_s)
+        return response
+
+    async def regress(self, request: Any, timeout_s: float | None = None) -> Any:
+        """messages.ExamplesRequest -> RegressionResponse."""
+        response = wire.regression_pb2.RegressionResponse()
+        await self._one_task(request, REGRESS, response, response.result, timeout_s)
+        return response
+
+    async def _one_task(
+        self, request: Any, method: str, response: Any, result: Any, timeout_s: float | None
+    ) -> None:
+        spec = spec_of(request.model_spec)
+        handle = self.acquire(spec)
+        version = handle.id.version
+        try:
+            signature = self._example_signature(handle.servable, spec.signature, method)
+            inputs, count = self._example_inputs(spec.name, signature, request.input)
+            wanted = task_outputs(signature, method)
+        except BaseException:
+            handle.release()
+            raise
+        outputs = await self.runner.run(handle, signature, inputs, wanted, timeout_s)
+        fill_result(method, result, outputs, count)
+        _fill_spec(response.model_spec, spec.name, version, signature.name)
+        if self._logs:
+            rpc = "Classify" if method == CLASSIFY else "Regress"
+            self._logs.log(spec.name, rpc, lambda: request, lambda: response)
+
+    def _example_signature(self, model: SavedModel, name: str, method: str) -> Signature:
+        signature = model.signatures.get(name or DEFAULT_SIGNATURE)
+        if signature is None:
+            raise InvalidArgument(f"No signature was found with the name: {name or DEFAULT_SIGNATURE}")
+        self._check_method(signature, method)
+        return signature
+
+    def _check_method(self, signature: Signature, method: str) -> None:
+        kind = "classification" if method == CLASSIFY else "regression"
+        if self.check_method_name and signature.definition.method_name != method:
+            raise InvalidArgument(
+                f"Expected {kind} signature method_name to be {method}. "
+                f"Was: {signature.definition.method_name}"
+            )
+
+    def _example_inputs(self, name: str, signature: Signature, given: Any) -> tuple[Arrays, int]:
+        examples = examples_of(given)
+        self.metrics.example_counts.add((name,), examples.size)
+        self.metrics.example_total.add((name,), examples.size)
+        return checked_types(signature, {"inputs": examples}), examples.size
+
+    async def multi_inference(self, request: Any, timeout_s: float | None = None) -> Any:
+        """messages.MultiInferenceRequest -> MultiInferenceResponse; all tasks see the same version."""
+        response = wire.inference_pb2.MultiInferenceResponse()
+        tasks = list(request.tasks)
+        if not tasks:
+            raise InvalidArgument("Inference request must have at least one task.")
+        spec = self._multi_spec(tasks)
+        handle = self.acquire(spec)
+        try:
+            plan = self._multi_plan(handle.servable, tasks)
+            inputs, count = self._example_inputs(spec.name, plan[0][0], request.input)
+            outputs = []
+            for signature, _, wanted in plan:
+                # Each run gives one handle back, so it gets one of its own on the same version.
+                shared = handle.share()
+                outputs.append(await self.runner.run(shared, signature, inputs, wanted, timeout_s))
+            for task, (signature, method, _), values in zip(tasks, plan, outputs, strict=True):
+                result = response.results.add()
+                field = "classification_result" if method == CLASSIFY else "regression_result"
+                fill_result(method, getattr(result, field), values, count)
+                _fill_spec(result.model_spec, task.model_spec.name, handle.id.version, signature.name)
+        finally:
+            handle.release()
+        if self._logs:
+            self._logs.log(spec.name, "MultiInference", lambda: request, lambda: response)
+        return response
+
+    def _multi_spec(self, tasks: list[Any]) -> Spec:
+        names = {task.model_spec.name for task in tasks}
+        if "" in names:
+            raise InvalidArgument("Found ModelSpec with an empty model name.")
+        if len(names) > 1:
+            raise InvalidArgument(
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+            )
+        return spec_of(tasks[0].model_spec)
+
+    def _multi_plan(
+        self, model: SavedModel, tasks: list[Any]
+    ) -> list[tuple[Signature, str, tuple[str, ...]]]:
+        plan: list[tuple[Signature, str, tuple[str, ...]]] = []
+        for task in tasks:
+            name = task.model_spec.signature_name or DEFAULT_SIGNATURE
+            if any(signature.name == name for signature, _, _ in plan):
+                raise InvalidArgument(f"Duplicate evaluation of signature: {name}")
+            signature = model.signatures.get(name)
+            if signature is None:
+                raise InvalidArgument(f"Requested signature not found in model graph: {name}")
+            if task.method_name not in (CLASSIFY, REGRESS):
+                raise Unimplemented(f"Unsupported signature method_name: {task.method_name}")
+            self._check_method(signature, task.method_name)
+            outputs = task_outputs(signature, task.method_name)
+            first = plan[0][0] if plan else signature
+            if _feed(first) != _feed(signature):
+                raise InvalidArgument("Input tensor must be the same for all Signatures.")
+            plan.append((signature, task.method_name, outputs))
+        return plan
+
+    # Metadata, status, configuration.
+
+    def get_model_metadata(self, request: Any) -> Any:
+        """GetModelMetadataRequest -> GetModelMetadataResponse."""
+        if not request.HasField("model_spec"):
+            raise InvalidArgument("Missing ModelSpec")
+        if not request.metadata_field:
+            raise InvalidArgument("GetModelMetadataRequest must specify at least one metadata_field")
+        for name in request.metadata_field:
+            if name != SIGNATURE_DEF:
+                raise InvalidArgument(f"Metadata field {name} is not supported")
+        response = wire.get_model_metadata_pb2.GetModelMetadataResponse()
+        with self.acquire(spec_of(request.model_spec)) as handle:
+            signatures = wire.get_model_metadata_pb2.SignatureDefMap()
+            for name, definition in handle.servable.definitions.items():
+                signatures.signature_def[name].CopyFrom(definition)
+            response.model_spec.name = handle.id.name
+            response.model_spec.version.value = handle.id.version
+        response.metadata[SIGNATURE_DEF].Pack(signatures)
+        return response
+
+    def get_model_status(self, request: Any) -> Any:
+        """GetModelStatusRequest -> GetModelStatusResponse."""
+        if not request.HasField("model_spec"):
+            raise InvalidArgument("Missing ModelSpec")
+        spec = spec_of(request.model_spec)
+        version = spec.version
+        if spec.label is not None:
+            version = self.models.version_of(spec.name, spec.label)
+        states = self.models.states(spec.name)
+        if version is not None:
+            if version not in states:
+                raise NotFound(f"Could not find version {version} of model {spec.name}")
+            states = {version: states[version]}
+        if not states:
+            raise NotFound(f"Could not find any versions of model {spec.name}")
+        response = wire.get_model_status_pb2.GetModelStatusResponse()
+        for number, state in states.items():
+            entry = response.model_version_status.add(version=number, state=state.state.value)
+            code, text = state.error or ("OK", "")
+            entry.status.error_code = ServingError("", code).number
+            entry.status.error_message = text
+        return response
+
+    async def reload_config(self, request: Any) -> Any:
+        """ReloadConfigRequest -> ReloadConfigResponse; answers when the models new in it are available."""
+        if not self._allow_reload:
+            raise FailedPrecondition(
+                "This server was started with --allow_reload_config=false; change its --model_config_file."
+            )
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.models.apply, request.config, RELOAD_WAIT_S)
+        return wire.model_management_pb2.ReloadConfigResponse(status={"error_code": 0})
+
+    def health(self) -> dict[str, str]:
+        """Model -> "available", "loading" or "broken: why"; "server" -> "draining" while it stops."""
+        report = self.models.readiness()
+        return {**report, "server": "draining"} if self.draining else report
+
+
+def _feed(signature: Signature) -> str:
+    return next(iter(signature.definition.inputs.values())).name
+
+
+def _fill_spec(proto: Any, name: str, version: int, signature: str) -> None:
+    proto.name = name
+    proto.version.value = version
+    proto.signature_name = signature

@@ -1,0 +1,89 @@
+"""REST bodies of :classify and :regress: JSON objects to serialized tf.Examples, with the original's errors.
+
+It runs nothing and answers nothing; see `serving.rest` and `serving.inference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from serving import messages, wire
+from serving.errors import InvalidArgument
+from serving.handlers import Spec
+from serving.rest_values import as_text, decoded_base64, is_base64, json_type
+
+_KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64", None: "UNKNOWN"}
+MAX_EXACT_FLOAT32 = 3.4028234663852886e38
+
+
+def examples_request(document: Mapping[str, Any], spec: Spec, signature: str) -> Any:
+    """A messages.ExamplesRequest for the parsed body. Raises InvalidArgument."""
+    request = messages.ExamplesRequest()
+    request.model_spec.name = spec.name
+    request.model_spec.signature_name = signature
+    if spec.version is not None:
+        request.model_spec.version.value = spec.version
+    if spec.label is not None:
+        request.model_spec.version_label = spec.label
+    target = request.input.example_list
+    if "context" in document:
+        target = request.input.example_list_with_context
+        target.context = _example(document["context"])
+    if "examples" not in document:
+        raise InvalidArgument(
+            f"JSON Value: {as_text(document)} When method is classify, key 'examples' is expected and was "
+            "not found"
+        )
+    examples = document["examples"]
+    if not isinstance(examples, list):
+        raise InvalidArgument(
+            f"JSON Value: {as_text(document)} Expecting 'examples' value to be an list/array"
+        )
+    if not examples:
+        raise InvalidArgument(f"JSON Value: {as_text(document)} 'examples' value is an empty array")
+    target.examples.extend([_example(example) for example in examples])
+    return request
+
+
+def _example(value: Any) -> bytes:
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"Example must be JSON object but got JSON {json_type(value)}")
+    example = wire.example_pb2.Example()
+    features = example.features.feature
+    for name, content in value.items():
+        try:
+            feature = features[name]
+        except (ValueError, UnicodeError):
+            raise InvalidArgument(f"Feature: {as_text(name)} is no valid UTF-8 name") from None
+        for part in content if isinstance(content, list) else [content]:
+            _add(part, name, feature)
+    return example.SerializeToString()
+
+
+def _add(value: Any, name: str, feature: Any) -> None:
+    if isinstance(value, bool):
+        _list(feature, "int64_list", name).append(int(value))
+    elif isinstance(value, str):
+        _list(feature, "bytes_list", name).append(value.encode("utf-8", "surrogatepass"))
+    elif is_base64(value):
+        _list(feature, "bytes_list", name).append(decoded_base64(value))
+    elif isinstance(value, float):
+        if MAX_EXACT_FLOAT32 < abs(value) < float("inf"):
+            raise InvalidArgument(
+                f"Cannot convert JSON value: {as_text(value)} to float without loss of precision."
+            )
+        _list(feature, "float_list", name).append(value)
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidArgument(f"Feature: {name} has uint64 element. Only int64 is supported.")
+        _list(feature, "int64_list", name).append(value)
+    else:
+        raise InvalidArgument(f"Feature: {name} has element with unexpected JSON type: {json_type(value)}")
+
+
+def _list(feature: Any, kind: str, name: str) -> Any:
+    held = feature.WhichOneof("kind")
+    if held not in (None, kind):
+        raise InvalidArgument(f"Unexpected element type in feature: {name} expecting type: {_KINDS[held]}")
+    return getattr(feature, kind).value
