@@ -1,0 +1,154 @@
+"""`viaduct bench-serving`: loads a model server and prints rate, latencies, errors and the versions seen.
+
+Live progress goes to stderr, the report to stdout (`--json`: one line for machines). Exit status: 0, 1 where
+requests failed, 2 for wrong arguments. The load itself is in `serving.bench_load`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from serving.bench_load import Load, Result, run
+from serving.bench_payload import grpc_payload, inputs_for, rest_payload
+from serving.client import Client
+from serving.client_protocol import DEFAULT_SIGNATURE, Address, Spec, parse_address
+from serving.errors import ServingError
+
+
+def parser(prog: str = "viaduct bench-serving") -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog=prog, description="Load a model server with closed-loop clients and report what they saw."
+    )
+    p.add_argument("address", help="host:port or grpc:// for gRPC, http:// for REST")
+    p.add_argument("model", nargs="?", default="", help="the model's name (not needed with --payload)")
+    p.add_argument("--clients", type=int, default=8, help="requests in flight at once (default 8)")
+    p.add_argument("--seconds", type=float, default=10.0, help="length of the run (default 10)")
+    p.add_argument("--warm-up", type=float, default=0.5, help="uncounted seconds before (default 0.5)")
+    p.add_argument(
+        "--rate", type=float, default=0.0, help="requests per second in all; default as many as go"
+    )
+    p.add_argument("--timeout", type=float, default=10.0, help="seconds a request may take (default 10)")
+    p.add_argument("--signature", default=DEFAULT_SIGNATURE)
+    p.add_argument("--version", type=int, help="a version instead of the newest")
+    p.add_argument("--label", help="a version label instead of the newest")
+    what = p.add_mutually_exclusive_group()
+    what.add_argument("--batch", type=int, default=1, help="rows of random values per request (default 1)")
+    what.add_argument("--inputs", type=Path, help="JSON file: an object of arrays by input name")
+    what.add_argument("--rows", type=Path, help="JSON lines: each a tf.Example's features")
+    what.add_argument(
+        "--payload", type=Path, help="file with the bytes to send (PredictRequest or HTTP request)"
+    )
+    p.add_argument("--json", action="store_true", help="one line of JSON instead of the report, no progress")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = parser()
+    options = p.parse_args(argv)
+    if options.clients < 1 or options.seconds <= 0:
+        p.error(f"--clients {options.clients} and --seconds {options.seconds:g} must be positive")
+    try:
+        address = parse_address(options.address)
+        payload = _payload(options, address)
+    except (ServingError, ValueError, OSError) as error:
+        print(f"viaduct bench-serving: {error}", file=sys.stderr)
+        return 2
+    load = Load(
+        address, payload, options.clients, options.seconds, options.warm_up, options.rate, options.timeout
+    )
+    result = _run(load, None if options.json else _Progress())
+    if options.json:
+        print(json.dumps(result.as_json()))
+    else:
+        print(report(load, result))
+    return 1 if result.errors or not result.requests else 0
+
+
+def _run(load: Load, progress: Any) -> Result:
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.install()
+    try:
+        return asyncio.run(run(load, progress))
+    finally:
+        if progress is not None:
+            progress.end()
+
+
+def _payload(options: argparse.Namespace, address: Address) -> bytes:
+    if options.payload:
+        return options.payload.read_bytes()
+    if not options.model:
+        raise ValueError("Which model? Give its name after the address (or --payload).")
+    spec = Spec(options.model, options.version, options.label).check()
+    inputs = json.loads(options.inputs.read_text(encoding="utf-8")) if options.inputs else None
+    rows = None
+    if options.rows:
+        lines = options.rows.read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines if line.strip()]
+    with Client(options.address, timeout=options.timeout) as client:
+        arrays = inputs_for(client, spec, options.signature, inputs=inputs, rows=rows, batch=options.batch)
+    if address.rest:
+        return rest_payload(address, spec, arrays, options.signature)
+    return grpc_payload(spec, arrays, options.signature)
+
+
+class _Progress:
+    """A line a second on stderr: the rate and latency of that second, errors so far, the newest version."""
+
+    def __init__(self) -> None:
+        self._requests = self._latencies = 0
+        self._seconds = 0.0
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, seconds: float, result: Result) -> None:
+        fresh = sorted(result.latencies[self._latencies :])
+        rate = (result.requests - self._requests) / max(seconds - self._seconds, 1e-9)
+        self._requests, self._latencies, self._seconds = result.requests, len(result.latencies), seconds
+        p50, p99 = (fresh[int(share * len(fresh))] * 1e3 if fresh else float("nan") for share in (0.5, 0.99))
+        newest = max(result.versions, key=lambda v: result.versions[v].last_s, default=0)
+        version = f"  version {newest}" if newest else ""
+        latency = f"p50 {p50:7.2f} ms  p99 {p99:7.2f} ms"
+        line = f"{seconds:5.0f} s  {rate:8,.0f}/s  {latency}  errors {result.errors.total()}{version}"
+        print(
+            f"\r{line}\x1b[K" if self._live else line,
+            end="" if self._live else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def end(self) -> None:
+        if self._live:
+            print(file=sys.stderr)
+
+
+def report(load: Load, result: Result) -> str:
+    """The whole run for people."""
+    p50, p90, p99, worst = (result.percentile(share) * 1e3 for share in (0.5, 0.9, 0.99, 1.0))
+    kind = f"{load.rate:,.0f} requests/s asked for" if load.rate else "closed loop"
+    lines = [
+        f"{load.address.target}: {load.clients} clients, {kind}, {len(load.payload):,} bytes a request",
+        f"  requests  {result.requests:,} in {result.seconds:.1f} s = {result.rate:,.0f}/s",
+        f"  latency   p50 {p50:.2f} ms, p90 {p90:.2f} ms, p99 {p99:.2f} ms, longest {worst:.2f} ms",
+    ]
+    if result.errors:
+        for code, count in result.errors.most_common():
+            lines.append(f"  errors    {count:,} x {code}: {result.texts.get(code, '')}")
+    else:
+        lines.append("  errors    none")
+    known = sorted((seen.first_s, number, seen) for number, seen in result.versions.items() if number)
+    for place, (first, number, seen) in enumerate(known):
+        moment = "from the start" if place == 0 else f"from {first:.2f} s"
+        lines.append(f"  version   {number} {moment} to {seen.last_s:.2f} s ({seen.count:,} answers)")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
