@@ -7,10 +7,11 @@ Nothing appears under the splits' folders before all shards are whole.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -56,38 +57,55 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         inputs, outputs = parse_configs(exec_properties)
         artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         names = utils.generate_output_split_names(inputs, outputs)
-        folder = os.path.join(artifact.uri, f".writing-{uuid.uuid4().hex[:8]}")
-        fileio.makedirs(folder)
-        try:
+        with folder_aside(artifact.uri) as folder:
             plan = _plan(inputs, outputs, input_dict, exec_properties, folder)
-            results = self._run(plan)
-            rows = _finish(artifact, names, plan, results)
-        finally:
-            fileio.rmtree(folder)
+            work.counter.start()
+            infer = None if plan.exact else work.infer
+            results = run_tasks(self._make_beam_pipeline, plan.tasks, work.write, plan, folder, infer)
+            rows = publish_splits(artifact, names, results, plan.options.gzip_level)
         describe(artifact, names, rows, plan.input_bytes, exec_properties)
 
-    def _run(self, plan: Plan) -> list[work.Facts]:
-        """The tasks' results, in the order of the tasks."""
-        work.counter.start()
-        answer = os.path.join(plan.folder, "results.json")
-        with self._make_beam_pipeline() as pipeline:
-            tasks = pipeline | "Tasks" >> beam.Create(plan.tasks, reshuffle=len(plan.tasks) > 1)
-            if plan.exact:
-                facts: Any = work.merge_facts([])
-            else:
-                facts = beam.pvalue.AsSingleton(
-                    tasks
-                    | "InferKinds" >> beam.Map(work.infer, plan)
-                    | "MergeKinds" >> beam.CombineGlobally(work.merge_facts)
-                )
-            results = tasks | "WriteShards" >> beam.Map(work.write, plan, facts)
-            _ = results | "Collect" >> beam.combiners.ToList() | "Answer" >> beam.Map(_write_answer, answer)
-        with fileio.open(answer, "r") as file:
-            found = json.loads(file.read())
-        errors = sorted(error for result in found for error in result["errors"])
-        if errors:
-            raise InputError(errors[0][1])
-        return sorted(found, key=lambda result: result["task"])
+
+@contextlib.contextmanager
+def folder_aside(uri: str) -> Iterator[str]:
+    """A folder in the artifact, beside its splits, for what is not whole yet; gone at the end."""
+    folder = os.path.join(uri, f".writing-{uuid.uuid4().hex[:8]}")
+    fileio.makedirs(folder)
+    try:
+        yield folder
+    finally:
+        fileio.rmtree(folder)
+
+
+def run_tasks(
+    make_pipeline: Callable[[], beam.Pipeline],
+    tasks: Sequence[Any],
+    write: Callable[..., work.Facts],
+    plan: Any,
+    folder: str,
+    infer: Callable[[Any, Any], work.Facts] | None = None,
+) -> list[work.Facts]:
+    """One Beam pipeline of `write(task, plan)`; the results in the order of the tasks.
+
+    With `infer`, `write(task, plan, facts)` also gets what `infer(task, plan)` found over all tasks, merged.
+    Raises InputError, the first task's if several found bad input.
+    """
+    answer = os.path.join(folder, "results.json")
+    with make_pipeline() as pipeline:
+        items = pipeline | "Tasks" >> beam.Create(list(tasks), reshuffle=len(tasks) > 1)
+        arguments: list[Any] = [plan]
+        if infer is not None:
+            facts = items | "InferKinds" >> beam.Map(infer, plan)
+            facts = facts | "MergeKinds" >> beam.CombineGlobally(work.merge_facts)
+            arguments.append(beam.pvalue.AsSingleton(facts))
+        results = items | "WriteShards" >> beam.Map(write, *arguments)
+        _ = results | "Collect" >> beam.combiners.ToList() | "Answer" >> beam.Map(_write_answer, answer)
+    with fileio.open(answer, "r") as file:
+        found = json.loads(file.read())
+    errors = sorted(error for result in found for error in result["errors"])
+    if errors:
+        raise InputError(errors[0][1])
+    return sorted(found, key=lambda result: result["task"])
 
 
 def _write_answer(results: Sequence[work.Facts], path: str) -> None:
@@ -132,8 +150,8 @@ def _plan(
     )
 
 
-def _finish(
-    artifact: types.Artifact, names: Sequence[str], plan: Plan, results: Sequence[work.Facts]
+def publish_splits(
+    artifact: types.Artifact, names: Sequence[str], results: Sequence[work.Facts], gzip_level: int
 ) -> list[int]:
     """Moves the shards to their places; returns rows per split. Raises InputError where there is no row at
     all."""
@@ -142,7 +160,7 @@ def _finish(
         raise InputError("The input files hold headers only, not one row. Check what wrote them.")
     for number, name in enumerate(names):
         shards = [result["shards"][number] for result in results if result["shards"][number]]
-        publish(shards, os.path.join(artifact.uri, f"Split-{name}"), plan.options.gzip_level)
+        publish(shards, os.path.join(artifact.uri, f"Split-{name}"), gzip_level)
     return rows
 
 

@@ -49,9 +49,10 @@ def merge_facts(pieces: Iterable[Facts]) -> Facts:
     }
 
 
-def write(task: Task, plan: Plan, facts: Facts) -> Facts:
+def write(task: Task, plan: Plan, facts: Facts | None = None) -> Facts:
     """{"task", "shards": name or None per split, "rows": per split, "errors"}: writes the task's rows
     aside."""
+    facts = facts or merge_facts([])
     result: Facts = {"task": task.number, "shards": [], "rows": [], "errors": list(facts["errors"])}
     if facts["errors"]:
         return result
@@ -127,13 +128,17 @@ def _check_key(batch: pa.RecordBatch, task: Task, key: str) -> None:
         )
 
 
-class _Counter:
-    """Rows written by this process, shown while they come. For all threads."""
+class Counter:
+    """Rows written by this process, shown while they come: to the runner, and as a line every `step`. For
+    all threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: str, step: int) -> None:
+        self._words, self._step = words, step
         self._lock = threading.Lock()
-        self._rows = 0
-        self._said = 0
+        self._rows = self._said = 0
+
+    def __reduce__(self) -> tuple[type[Counter], tuple[str, int]]:
+        return Counter, (self._words, self._step)
 
     def start(self) -> None:
         self._rows = self._said = 0
@@ -143,12 +148,12 @@ class _Counter:
 
         with self._lock:
             self._rows += rows
-            done, say = self._rows, self._rows - self._said >= 100_000
+            done, say = self._rows, self._rows - self._said >= self._step
             if say:
                 self._said = done
         progress.report(done, total, unit="rows")
         if say:
-            logging.info("rows read: %d%s", done, f" of {total}" if total else "")
+            logging.info("%s: %d%s", self._words, done, f" of {total}" if total else "")
 
 
-counter = _Counter()
+counter = Counter("rows read", 100_000)

@@ -1,0 +1,1 @@
+"""ExampleGen over pictures: MNIST's idx files, image folders, zips of them."""
