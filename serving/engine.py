@@ -22,6 +22,7 @@ import numpy as np
 from serving import messages, op_libraries, tensors
 from serving.core.servable import LoadFailed
 from serving.errors import Internal, ServingError, error_of, name_of
+from serving.tf_runtime import runtime
 
 logger = logging.getLogger(__name__)
 
@@ -138,13 +139,11 @@ class SavedModel:
         self, signature: Signature, wanted: Sequence[str]
     ) -> Callable[[Mapping[str, np.ndarray]], list[Any]]:
         """A call that feeds all inputs of the signature and fetches the `wanted` outputs, in their order."""
-        from tensorflow.core.protobuf import config_pb2
-
         aliases = list(signature.inputs)
         feeds = [signature.definition.inputs[a].name for a in aliases]
         names = [signature.definition.outputs[a].name for a in wanted]
         fetches = list(dict.fromkeys(n for n in names if n not in feeds))
-        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+        options = runtime().CallableOptions(feed=feeds, fetch=fetches)
         # -1: run in the calling thread; handing work to the pool costs more than a small model does.
         options.run_options.inter_op_thread_pool = -1
         try:
@@ -180,8 +179,6 @@ class SavedModel:
 
 def _parsed(path: str) -> Any:
     """The SavedModel message of a folder. Raises LoadFailed with TensorFlow Serving's texts."""
-    from tensorflow.python.saved_model import loader_impl
-
     folder = Path(path)
     if not (folder / "saved_model.pb").is_file() and not (folder / "saved_model.pbtxt").is_file():
         raise LoadFailed(
@@ -190,7 +187,7 @@ def _parsed(path: str) -> Any:
             "the directory exists and that you have the right permissions for accessing it.",
         )
     try:
-        return loader_impl.parse_saved_model(path)
+        return runtime().parse_saved_model(path)
     except Exception as error:
         raise LoadFailed("DATA_LOSS", f"Can't parse the SavedModel in {path}: {error}") from error
 
@@ -211,23 +208,22 @@ def load(path: str, options: EngineOptions | None = None) -> SavedModel:
     """Loads a version's folder. Raises LoadFailed; leaves nothing behind when it does."""
     options = options or EngineOptions()
     started = time.monotonic()
-    import tensorflow as tf
-
+    tensorflow = runtime()
     for library in options.op_libraries:
         op_libraries.load(library)
     op_libraries.load_listed(path)
     meta_graph = _graph_for(_parsed(path), options.tags)
     op_libraries.load_missing(op.name for op in meta_graph.meta_info_def.stripped_op_list.op)
-    config = tf.compat.v1.ConfigProto()
+    config = tensorflow.ConfigProto()
     config.MergeFromString(options.session_config)
     if options.intra_op_threads:
         config.intra_op_parallelism_threads = options.intra_op_threads
     if options.inter_op_threads:
         config.inter_op_parallelism_threads = options.inter_op_threads
-    session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+    session = tensorflow.Session(graph=tensorflow.Graph(), config=config)
     try:
         with session.graph.as_default():
-            meta_graph = tf.compat.v1.saved_model.load(session, list(options.tags), path)
+            meta_graph = tensorflow.SavedModelLoader(path).load(session, list(options.tags))
         session.graph.finalize()
         model = SavedModel(session, dict(meta_graph.signature_def))
     except Exception as error:

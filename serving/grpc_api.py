@@ -86,7 +86,7 @@ class _Rpc:
         self._log = log
         self._timed = timed
 
-    async def __call__(self, data: bytes, context: Any) -> Any:
+    async def run(self, data: bytes, context: Any) -> Any:
         started = time.perf_counter()
         model, status = "", "OK"
         try:
@@ -158,7 +158,7 @@ class GrpcApi:
         for service, methods in _methods(handlers).items():
             table = {
                 name: grpc.unary_unary_rpc_method_handler(
-                    _Rpc(name, cls, call, handlers, log, timed),
+                    _Rpc(name, cls, call, handlers, log, timed).run,
                     response_serializer=lambda response: response.SerializeToString(),
                 )
                 for name, (cls, call, timed) in methods.items()

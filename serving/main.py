@@ -102,7 +102,7 @@ class RunningServer:
 
 
 def start(argv: Sequence[str]) -> RunningServer:
-    """A server inside this process, on its own thread. Raises UsageError; port problems come from `wait_ready`."""
+    """A server inside this process, on its own thread. Raises UsageError; `wait_ready` raises what comes later."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from serving import flags as flag_module
@@ -135,6 +135,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    for chatty in ("watchfiles", "tensorflow", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    from serving import tf_runtime
+
+    tf_runtime.serve_only()
     from serving import flags as flag_module
     from serving.flags import UsageError
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from serving.core.servable import LoadFailed
+from serving.tf_runtime import runtime
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,8 @@ def load(path: str) -> None:
         real = str(Path(path).resolve())
         if real in _loaded:
             return
-        import tensorflow as tf
-
         try:
-            tf.load_op_library(real)
+            runtime().load_op_library(real)
         except Exception as error:
             raise LoadFailed("FAILED_PRECONDITION", f"Cannot load the op library {path}: {error}") from error
         _loaded.add(real)
@@ -64,10 +63,8 @@ def load_listed(version_folder: str) -> None:
 
 def load_missing(ops: Iterable[str]) -> None:
     """Loads the libraries of installed packages for those `ops` that TensorFlow does not know yet."""
-    from tensorflow.python.framework import op_def_registry
-
     for op in ops:
-        if op_def_registry.get(op) is not None:
+        if runtime().known_op(op) is not None:
             continue
         for prefix, (package, library) in _PROVIDERS.items():
             spec = importlib.util.find_spec(package) if op.startswith(prefix) else None
