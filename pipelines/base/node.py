@@ -8,6 +8,7 @@ the stop on anomalies, and the summary. It does not schedule: runner.py and Airf
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -30,6 +31,21 @@ def compile_to(project: str, settings: str, home: str, target: str) -> dict[str,
     return {}
 
 
+def prepare_run(project: str, settings: str, home: str, target: str) -> dict[str, Any]:
+    """Metadata tables, raw data and the IR of a run that a scheduler starts, in one call; {'settings': ...}.
+
+    The settings returned name the data that was found or made. Their JSON goes in, their values come out.
+    """
+    from pipelines.base import data, registry
+
+    asked, paths = Settings.from_json(settings), Paths.of(project, home)
+    metadata.prepare(metadata_url(Path(home)), [], "")
+    raw = data.locate(registry.get(project), paths, asked, print)
+    values = {**json.loads(settings), "data": str(raw)}
+    compile_to(project, json.dumps(values), home, target)
+    return {"settings": values}
+
+
 def prepare(home: str, dead_runs: list[str]) -> dict[str, Any]:
     """Makes the metadata tables and fails what dead runs left running; returns {'failed': n}."""
     return {"failed": metadata.prepare(metadata_url(Path(home)), dead_runs, "the process that ran it ended")}
@@ -47,6 +63,23 @@ def run_node(ir_file: str, node_id: str, run_id: str, home: str) -> dict[str, An
     """
     logging.getLogger().setLevel(logging.INFO)
     pipeline = _read_pipeline(Path(ir_file), run_id)
+    with _alone(Paths.of(pipeline.pipeline_info.id, home).runs / run_id / f"{node_id}.lock"):
+        return _run_node(pipeline, node_id, run_id, home)
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One attempt of a node at a time: a scheduler that lost sight of an attempt may start the next one beside it.
+
+    The second waits until the first has ended, and then finds its finished execution or takes its place.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run_node(pipeline: Any, node_id: str, run_id: str, home: str) -> dict[str, Any]:
     node = next(
         (n.pipeline_node for n in pipeline.nodes if n.pipeline_node.node_info.id == node_id),
         None,

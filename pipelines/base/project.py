@@ -137,7 +137,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Project:
-    """The card. `name` is the folder, the pipeline, the DAG and the served model."""
+    """The card. `name` is the folder, the pipeline, the DAG and the served model.
+
+    `schedule` is cron text or "@data" (each new span starts a run); `start` the first date it holds for, as an
+    ISO date. A scheduler tries a node again `retries` times and ends it after `node_hours`.
+    """
 
     name: str
     title: str
@@ -155,6 +159,9 @@ class Project:
     owner: str = "viaduct"
     tags: tuple[str, ...] = ()
     heavy: tuple[str, ...] = ("Transform", "Trainer", "Evaluator")
+    start: str = "2026-01-01"
+    retries: int = 2
+    node_hours: float = 6.0
 
     def __post_init__(self) -> None:
         owner = f"Project({self.name!r})"
@@ -166,6 +173,11 @@ class Project:
             "lower_snake_case",
         )
         _require(self.question.endswith("?"), owner, "question", self.question, "a question ending in '?'")
+        _require(
+            bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}", self.start)), owner, "start", self.start, "YYYY-MM-DD"
+        )
+        _require(self.retries >= 0, owner, "retries", self.retries, "0 or more")
+        _require(self.node_hours > 0, owner, "node_hours", self.node_hours, "a positive number of hours")
         names = [variant.name for variant in self.variants]
         _require(
             bool(names) and len(set(names)) == len(names),

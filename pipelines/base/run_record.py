@@ -37,7 +37,10 @@ class NodeRecord:
 
 @dataclass
 class RunRecord:
-    """State of one run: running, succeeded, failed or cancelled. `blessed` is None until the gate has spoken."""
+    """State of one run: running, succeeded, failed or cancelled. `blessed` is None until the gate has spoken.
+
+    `runner` is "viaduct" for a run of the command line, "airflow" for one of a DAG.
+    """
 
     run_id: str
     project: str
@@ -53,6 +56,7 @@ class RunRecord:
     pushed: str = ""
     model: str = ""
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
+    runner: str = "viaduct"
 
     def write(self, folder: Path) -> None:
         """Replaces run.json in `folder`."""
@@ -61,7 +65,12 @@ class RunRecord:
         os.replace(aside, folder / "run.json")
 
     def alive(self) -> bool:
-        """Whether the process that runs it is still there (its start time tells it from a reused number)."""
+        """Whether who runs it is still there: a process (its start time tells it from a reused number), or Airflow.
+
+        Airflow looks after its own dead runs and writes their end here.
+        """
+        if self.runner != "viaduct":
+            return self.state == "running"
         return self.state == "running" and process_started(self.pid) == self.pid_started != ""
 
 
@@ -96,10 +105,9 @@ def process_started(pid: int) -> str:
 
 def read_all(paths: Paths) -> Iterator[RunRecord]:
     """Every readable record of the project, newest first; half-written ones are passed over."""
-    for file in sorted(paths.runs.glob("*/run.json"), reverse=True):
-        record = read(file)
-        if record is not None:
-            yield record
+    # Sorted by start, not by name: runs of different runners name themselves differently.
+    records = [record for file in paths.runs.glob("*/run.json") if (record := read(file)) is not None]
+    yield from sorted(records, key=lambda record: record.started, reverse=True)
 
 
 def read(file: Path) -> RunRecord | None:
