@@ -112,9 +112,9 @@ def _whiten(values: np.ndarray) -> np.ndarray:
 
 
 def _fraud_components(random: np.random.Generator, normal: np.ndarray) -> np.ndarray:
-    """Moves normal rows towards the frauds' mean: one severity per fraud, and about one in ten hides well."""
+    """Moves normal rows towards the frauds' mean: one severity per fraud, and one in fourteen hides well."""
     count = len(normal)
-    severity = random.gamma(2.2, 1 / 2.2, (count, 1)) * np.where(random.random((count, 1)) < 0.1, 0.08, 1.1)
+    severity = random.gamma(4.0, 0.25, (count, 1)) * np.where(random.random((count, 1)) < 0.07, 0.08, 1.1)
     scatter = 0.45 * severity * random.normal(0, 1, normal.shape) * (np.abs(FRAUD_MEAN) + 0.4 * DEVIATION)
     return normal + severity * FRAUD_MEAN + scatter
 

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from pipelines.base.paths import Paths
 from pipelines.base.project import Settings
-from pipelines.base.spine import assemble, input_base, input_config, range_config, spine, split_config
+from pipelines.base.spine import (
+    assemble,
+    input_base,
+    input_config,
+    range_config,
+    reviewed_schema,
+    spine,
+    split_config,
+)
 from pipelines.card_fraud.project import PROJECT
 
 if TYPE_CHECKING:
@@ -22,8 +30,8 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
         input_config=input_config(paths, settings),
         output_config=split_config(train=3, tune=1, eval=1),
         range_config=range_config(settings),
+        # The schema fixes the types: a Time written as 1e+05, as in the official file, is still a number.
+        schema_path=reviewed_schema(paths),
     )
-    nodes = spine(PROJECT, paths, settings, example_gen)
-    trainer = next(node for node in nodes if node.id == "Trainer")
-    trainer.spec.exec_properties["eval_args"] = '{"splits": ["tune"]}'
+    nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
     return assemble(PROJECT, paths, settings, nodes)
