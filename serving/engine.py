@@ -55,6 +55,8 @@ class Signature:
     defaults: dict[str, np.ndarray]
     outputs: tuple[str, ...]
     model: SavedModel
+    # Sizes after the first one, -1 where any will do; None where even the number of dimensions is open.
+    shapes: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
     seconds: float | None = None
     _calls: dict[tuple[str, ...], Callable[[Mapping[str, np.ndarray]], list[Any]]] = field(
         default_factory=dict
@@ -95,6 +97,10 @@ class Signature:
             self.seconds = self.seconds * 0.95 + seconds * 0.05
 
 
+def _sizes(shape: Any) -> tuple[int, ...] | None:
+    return None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+
+
 def _translated(error: Exception) -> ServingError:
     """TensorFlow's error with its own code and text; anything else is INTERNAL, without a stack trace."""
     code = getattr(error, "error_code", None)
@@ -133,6 +139,7 @@ class SavedModel:
             defaults=defaults,
             outputs=tuple(sorted(definition.outputs)),
             model=self,
+            shapes={alias: _sizes(info.tensor_shape) for alias, info in definition.inputs.items()},
         )
 
     def make_call(

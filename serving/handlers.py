@@ -116,8 +116,11 @@ def check_filter(signature: Signature, wanted: tuple[str, ...]) -> None:
         seen.add(alias)
 
 
-def checked_types(signature: Signature, inputs: Arrays) -> Arrays:
-    """Raises InvalidArgument, with the text of TensorFlow's own check, for an input of another type."""
+def checked_inputs(signature: Signature, inputs: Arrays) -> Arrays:
+    """Raises InvalidArgument for an input of another type, with TensorFlow's own text, or of another shape.
+
+    Shapes are checked here, all but the first size, because some kernels end the process instead of failing.
+    """
     for place, (alias, number) in enumerate(signature.inputs.items()):
         array = inputs[alias]
         if array.dtype != tensors.numpy_type(number):
@@ -125,7 +128,27 @@ def checked_types(signature: Signature, inputs: Arrays) -> Arrays:
             raise InvalidArgument(
                 f"Expects arg[{place}] to be {tensors.type_name(number)} but {got} is provided"
             )
+        sizes = signature.shapes[alias]
+        if sizes is not None and array.shape[1:] != sizes[1:]:
+            _check_shape(signature, alias, array.shape, sizes)
+        elif sizes is not None and array.ndim != len(sizes):
+            _refuse_shape(signature, alias, array.shape, sizes)
     return inputs
+
+
+def _check_shape(signature: Signature, alias: str, shape: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    if len(shape) != len(sizes) or any(
+        wanted not in (-1, got) for got, wanted in zip(shape[1:], sizes[1:], strict=True)
+    ):
+        _refuse_shape(signature, alias, shape, sizes)
+
+
+def _refuse_shape(signature: Signature, alias: str, shape: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    wanted = ",".join("?" if size < 0 else str(size) for size in sizes)
+    raise InvalidArgument(
+        f"Cannot feed value of shape [{','.join(map(str, shape))}] for input {alias} "
+        f"({signature.definition.inputs[alias].name}), which has shape [{wanted}]"
+    )
 
 
 class Handlers:
@@ -166,7 +189,7 @@ class Handlers:
         try:
             signature = predict_signature(handle.servable, spec.signature, self.check_method_name)
             arrays = {name: tensors.decode(tensor, name) for name, tensor in inputs.items()}
-            arrays = checked_types(signature, check_inputs(signature, arrays))
+            arrays = checked_inputs(signature, check_inputs(signature, arrays))
             if wanted:
                 check_filter(signature, wanted)
         except BaseException:
@@ -191,7 +214,7 @@ class Handlers:
     ) -> Arrays:
         """REST's way in: arrays that were already made for the signature. Releases the handle."""
         try:
-            inputs = checked_types(signature, check_inputs(signature, inputs))
+            inputs = checked_inputs(signature, check_inputs(signature, inputs))
         except BaseException:
             handle.release()
             raise
@@ -259,7 +282,7 @@ class Handlers:
         examples = examples_of(given)
         self.metrics.example_counts.add((name,), examples.size)
         self.metrics.example_total.add((name,), examples.size)
-        return checked_types(signature, {"inputs": examples}), examples.size
+        return checked_inputs(signature, {"inputs": examples}), examples.size
 
     async def multi_inference(self, request: Any, timeout_s: float | None = None) -> Any:
         """messages.MultiInferenceRequest -> MultiInferenceResponse; all tasks see the same version."""

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from serving import messages, tensors, wire
 from serving.engine import SavedModel
 from serving.errors import InvalidArgument, ServingError, Unimplemented
-from serving.handlers import check_filter, check_inputs, checked_types, predict_signature
+from serving.handlers import check_filter, check_inputs, checked_inputs, predict_signature
 from serving.inference import CLASSIFY, REGRESS, examples_of, task_outputs
 from serving.request_log import masked_crc32c
 
@@ -88,11 +88,11 @@ def _predict(model: SavedModel, request: Any) -> None:
     inputs = {entry.key: tensors.decode(entry.value, entry.key) for entry in twin.inputs}
     wanted = tuple(twin.output_filter)
     check_filter(signature, wanted)
-    signature.run(checked_types(signature, check_inputs(signature, inputs)), wanted)
+    signature.run(checked_inputs(signature, check_inputs(signature, inputs)), wanted)
 
 
 def _examples(model: SavedModel, request: Any, tasks: list[tuple[Any, str]]) -> None:
     examples = examples_of(messages.Input.FromString(request.input.SerializeToString()))
     for spec, method in tasks:
         signature = predict_signature(model, spec.signature_name)
-        signature.run(checked_types(signature, {"inputs": examples}), task_outputs(signature, method))
+        signature.run(checked_inputs(signature, {"inputs": examples}), task_outputs(signature, method))
