@@ -85,6 +85,15 @@ def ensure(home: Path, waiting: Callable[[float], None] | None = None) -> Path:
     )
 
 
+def answers(path: Path) -> bool:
+    """Whether a host listens at `path`."""
+    connection = _connect(path)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
 def _spawn(path: Path) -> subprocess.Popen[bytes]:
     idle = os.environ.get(IDLE_VARIABLE, str(DEFAULT_IDLE_S))
     command = [sys.executable, "-m", "pipelines.base.host", "--socket", str(path), "--idle", idle]

@@ -64,6 +64,22 @@ class RunRecord:
         aside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
         os.replace(aside, folder / "run.json")
 
+    def settle(self, name: str, summary: dict[str, Any] | None, error: str = "") -> None:
+        """Writes down how node `name` ended: with a summary, or without one because of `error`."""
+        node = self.nodes[name]
+        node.ended = time.time()
+        if summary is None:
+            node.state, node.error = "failed", error
+            return
+        node.state, node.summary, node.error = "cached" if summary["cached"] else "done", summary, ""
+        self.metrics.update(summary.get("metrics", {}))
+        if "blessed" in summary:
+            self.blessed = summary["blessed"]
+        if summary.get("pushed"):
+            self.pushed = summary["pushed"]
+        if name == "Trainer":
+            self.model = next((o["uri"] for o in summary["outputs"] if o["type"] == "Model"), "")
+
     def alive(self) -> bool:
         """Whether who runs it is still there: a process (its start time tells it from a reused number), or Airflow.
 

@@ -186,7 +186,7 @@ def _schedule(
             view.update(record, folder)
             continue
         active -= 1
-        _settle(record, name, summary, error)
+        record.settle(name, summary, error)
         record.write(folder)
         view.update(record, folder)
     for state in states.values():
@@ -222,22 +222,6 @@ def _run_one(
         outcomes.put((name, None, error.cause))
     except Exception as error:
         outcomes.put((name, None, f"{type(error).__name__}: {error}"))
-
-
-def _settle(record: RunRecord, name: str, summary: dict[str, Any] | None, error: str) -> None:
-    node = record.nodes[name]
-    node.ended = time.time()
-    if summary is None:
-        node.state, node.error = "failed", error
-        return
-    node.state, node.summary = "cached" if summary["cached"] else "done", summary
-    record.metrics.update(summary.get("metrics", {}))
-    if "blessed" in summary:
-        record.blessed = summary["blessed"]
-    if summary.get("pushed"):
-        record.pushed = summary["pushed"]
-    if name == "Trainer":
-        record.model = next((o["uri"] for o in summary["outputs"] if o["type"] == "Model"), "")
 
 
 def _cancel(

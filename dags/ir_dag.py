@@ -1,0 +1,185 @@
+"""Builds a project's DAG from its card and its committed ir.json: no TFX, no TensorFlow, no compilation.
+
+One task per node with the node's id, edges from the IR; schedule, retries, timeout, owner, tags and docs from the
+card. What a task does is node_operator.py's.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+from airflow.datasets import Dataset
+from airflow.models.dag import DAG
+from airflow.models.param import Param
+
+from dags import callbacks, code_check
+from dags.node_operator import NodeOperator
+from pipelines.base import ir, registry
+from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.project import PROFILES, Project, ProjectError, Scalar
+
+POOL_VARIABLE = "VIADUCT_HEAVY_POOL"
+ON_DATA = "@data"
+RETRY_DELAY = datetime.timedelta(seconds=10)
+LONGEST_RETRY_DELAY = datetime.timedelta(minutes=10)
+JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def spans_dataset(project: str) -> Dataset:
+    """The Dataset that says a new span of `project` has arrived; its events carry {'span': N}."""
+    return Dataset(f"viaduct://{project}/spans")
+
+
+def build(project: str) -> DAG:
+    """The DAG of `project`. Raises ProjectError naming file and line if its code, card or IR is broken."""
+    code_check.check(project)
+    card = _card(project)
+    graph = _graph(project)
+    tz = datetime.timezone.utc
+    dag = DAG(
+        dag_id=project,
+        description=card.question,
+        doc_md=_readme(project) or card.title,
+        schedule=[spans_dataset(project)] if card.schedule == ON_DATA else card.schedule,
+        start_date=datetime.datetime.fromisoformat(card.start).replace(tzinfo=tz),
+        catchup=False,
+        max_active_runs=16,
+        tags=[*card.tags],
+        params=params(card),
+        on_failure_callback=callbacks.run_failed,
+        on_success_callback=callbacks.run_succeeded,
+        default_args={"owner": card.owner},
+    )
+    names = [node.id for node in graph]
+    tasks = {node.id: _task(card, node, names, dag) for node in graph}
+    for node in graph:
+        for upstream in node.upstream:
+            tasks[upstream].set_downstream(tasks[node.id])
+    return dag
+
+
+def _graph(project: str) -> list[ir.Node]:
+    file = Paths.of(project).source / "ir.json"
+    try:
+        graph = ir.nodes(ir.load(file))
+    except (ProjectError, AttributeError, KeyError, TypeError) as error:
+        raise ProjectError(f"{_shown(project, 'ir.json')}:1: {error}") from error
+    if not graph:
+        raise ProjectError(f"{_shown(project, 'ir.json')}:1: holds no nodes. Run `viaduct compile {project}`.")
+    return graph
+
+
+def _task(card: Project, node: ir.Node, names: list[str], dag: DAG) -> NodeOperator:
+    heavy = node.id in card.heavy or node.type in card.heavy
+    return NodeOperator(
+        task_id=node.id,
+        project=card.name,
+        node=node.id,
+        all_nodes=names,
+        root=not node.upstream,
+        dag=dag,
+        pool=os.environ.get(POOL_VARIABLE) if heavy else None,
+        retries=card.retries,
+        retry_delay=RETRY_DELAY,
+        retry_exponential_backoff=True,
+        max_retry_delay=LONGEST_RETRY_DELAY,
+        execution_timeout=datetime.timedelta(hours=card.node_hours),
+        on_failure_callback=callbacks.task_failed,
+        on_retry_callback=callbacks.task_retried,
+    )
+
+
+def params(card: Project) -> dict[str, Param]:
+    """The typed form of the trigger page; names and meanings are those of `viaduct run`'s flags."""
+    variants = [variant.name for variant in card.variants]
+    known: dict[str, Scalar] = {k: v for variant in reversed(card.variants) for k, v in variant.parameters.items()}
+    properties = {name: {"type": JSON_TYPES[type(value)]} for name, value in known.items()}
+    defaults = ", ".join(f"{name}={value}" for name, value in known.items()) or "none"
+    return {
+        "variant": Param(variants[0], type="string", enum=variants, title="Variant", description=_about(card)),
+        "profile": Param("quick", type="string", enum=list(PROFILES), title="Profile", description="How much work"),
+        "parameters": Param(
+            {},
+            type=["object", "null"],
+            properties=properties,
+            additionalProperties=False,
+            title="Hyper-parameters",
+            description=f"As JSON, only those to change. The variant's: {defaults}",
+        ),
+        "data": Param(
+            None,
+            type=["null", "string"],
+            title="Data path",
+            description="File or folder on the worker; empty: HOME/data/<project>, else a sample",
+        ),
+        "span": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            title="Span",
+            description="One delivery of data; empty: the one of the run's date, else the latest",
+        ),
+        "beam_args": Param(
+            [],
+            type=["array", "null"],
+            items={"type": "string"},
+            title="Beam arguments",
+            description="One a line, e.g. --runner=FlinkRunner",
+        ),
+    }
+
+
+def _about(card: Project) -> str:
+    return "; ".join(f"{variant.name}: {variant.about}" for variant in card.variants)
+
+
+def _readme(project: str) -> str:
+    file = Paths.of(project).source / "README.md"
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def _card(project: str) -> Project:
+    try:
+        return registry.get(project)
+    except ProjectError as error:
+        raise ProjectError(f"{_where(project, error)}: {error}") from error
+
+
+def _where(project: str, error: BaseException) -> str:
+    """`file:line` in the project's folder where `error` began; the card's first line if it passed none there."""
+    origin = error.__cause__ or error
+    frames = traceback.extract_tb(origin.__traceback__)
+    ours = [frame for frame in frames if f"pipelines{os.sep}{project}{os.sep}" in frame.filename]
+    if not ours:
+        return f"{_shown(project, 'project.py')}:1"
+    return f"{Path(ours[-1].filename).relative_to(CHECKOUT)}:{ours[-1].lineno}"
+
+
+def _shown(project: str, name: str) -> Path:
+    file = Paths.of(project).source / name
+    return file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file
+
+
+def broken(names: list[str]) -> dict[str, str]:
+    """{project: what is wrong, beginning with file:line} for the projects whose DAG cannot be built."""
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            build(name)
+        except Exception as error:
+            found[name] = str(error) if isinstance(error, ProjectError) else f"{_where(name, error)}: {error!r}"
+    return found
+
+
+def committed() -> list[str]:
+    """Names of projects that are meant to have a DAG: those with a card."""
+    return registry.names()
+
+
+def wanted(names: list[str], only: Any) -> list[str]:
+    """In a task only that task's DAG is needed; parsing the others would delay every node."""
+    return [only] if only in names else names
