@@ -12,8 +12,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from serving import messages, tensors, wire
 from serving.core.servable import Handle
 from serving.engine import DEFAULT_SIGNATURE, SavedModel, Signature
@@ -205,7 +203,7 @@ class Handlers:
         response = messages.PredictResponse()
         for alias, value in outputs.items():
             entry = response.outputs.add(key=alias)
-            tensors.encode(np.asarray(value), entry.value, self.as_content)
+            tensors.encode(value, entry.value, self.as_content)
         _fill_spec(response.model_spec, name, version, signature)
         return response
 
@@ -285,7 +283,11 @@ class Handlers:
         return checked_inputs(signature, {"inputs": examples}), examples.size
 
     async def multi_inference(self, request: Any, timeout_s: float | None = None) -> Any:
-        """messages.MultiInferenceRequest -> MultiInferenceResponse; all tasks see the same version."""
+        """messages.MultiInferenceRequest -> MultiInferenceResponse; all tasks see the same version.
+
+        The original runs all tasks in one go and so demands that they share an input tensor, which signatures
+        exported by TensorFlow 2 never do; here each task is a run of its own.
+        """
         response = wire.inference_pb2.MultiInferenceResponse()
         tasks = list(request.tasks)
         if not tasks:
@@ -336,9 +338,6 @@ class Handlers:
                 raise Unimplemented(f"Unsupported signature method_name: {task.method_name}")
             self._check_method(signature, task.method_name)
             outputs = task_outputs(signature, task.method_name)
-            first = plan[0][0] if plan else signature
-            if _feed(first) != _feed(signature):
-                raise InvalidArgument("Input tensor must be the same for all Signatures.")
             plan.append((signature, task.method_name, outputs))
         return plan
 
@@ -400,10 +399,6 @@ class Handlers:
         """Model -> "available", "loading" or "broken: why"; "server" -> "draining" while it stops."""
         report = self.models.readiness()
         return {**report, "server": "draining"} if self.draining else report
-
-
-def _feed(signature: Signature) -> str:
-    return next(iter(signature.definition.inputs.values())).name
 
 
 def _fill_spec(proto: Any, name: str, version: int, signature: str) -> None:

@@ -100,9 +100,9 @@ def classification_result(result: Any, outputs: dict[str, np.ndarray], count: in
     """Fills a ClassificationResult. Raises InvalidArgument where the model's outputs have another shape."""
     classes = scores = None
     if CLASSES in outputs:
-        classes = _matrix(CLASSES, np.asarray(outputs[CLASSES]), "O", "DT_STRING", count)
+        classes = _matrix(CLASSES, outputs[CLASSES], "O", "DT_STRING", count)
     if SCORES in outputs:
-        scores = _matrix(SCORES, np.asarray(outputs[SCORES]), "f", "DT_FLOAT", count)
+        scores = _matrix(SCORES, outputs[SCORES], "f", "DT_FLOAT", count)
     if classes is not None and scores is not None and classes.shape[1] != scores.shape[1]:
         raise InvalidArgument(
             "Tensors class and score should match in dim_size(1). "
@@ -125,7 +125,7 @@ def classification_result(result: Any, outputs: dict[str, np.ndarray], count: in
 
 def regression_result(result: Any, outputs: dict[str, np.ndarray], count: int) -> None:
     """Fills a RegressionResult. Raises InvalidArgument where the model's output has another shape."""
-    values = np.asarray(outputs[OUTPUTS])
+    values = outputs[OUTPUTS]
     if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
         raise InvalidArgument(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "

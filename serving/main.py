@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # TensorFlow reads these when it is imported, which happens when the first model loads. With oneDNN its
 # buffers keep the memory of closed models; its start-up remarks are of no use to those who run a server.
-_ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "1"}
+_ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -170,7 +170,7 @@ def predict_response(outputs: Mapping[str, np.ndarray], style: str) -> bytes:
     """JSON bytes of the outputs, in the style of the request. Raises InvalidArgument."""
     if not outputs:
         raise InvalidArgument("Cannot convert empty tensor map to JSON")
-    arrays = {name: _plain(name, np.asarray(value)) for name, value in outputs.items()}
+    arrays = {name: _plain(name, value) for name, value in outputs.items()}
     if style == COLUMN:
         body = next(iter(arrays.values())) if len(arrays) == 1 else arrays
         return b'{\n    "outputs": ' + dumps(body) + b"\n}"
