@@ -1,88 +1,99 @@
 """TensorFlow Serving's messages, and the services as plain method paths, without importing TensorFlow.
 
 The generated modules live inside the packages `tensorflow` and `tensorflow_serving` and need nothing but
-protobuf; only `tensorflow/__init__.py` makes them cost ten seconds and half a gigabyte. So while they are
-imported here, a stand-in package `tensorflow` with the right `__path__` takes its place, and it is gone
-afterwards: a later `import tensorflow` in the same process is the real one and finds these modules already
-loaded. Where TensorFlow is imported already, nothing is replaced. A thread that meets the stand-in while it
-is there gets the real package's attributes through it.
+protobuf; only `tensorflow/__init__.py`, which Python runs first, makes them cost ten seconds and half a
+gigabyte. So they are loaded here by their files, under their own names, without their parent package. A later
+`import tensorflow` in the same process is the real one and finds these modules already loaded; where
+TensorFlow is there already, they are imported as usual. Module locks are those of the import system, so other
+threads may import TensorFlow at the same time.
 
 This module does not open connections or know about numpy; see `serving.client_tensors` and `serving.client`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import builtins
 import importlib
-import importlib.machinery
+import importlib.util
 import sys
-import threading
-from collections.abc import Iterator
-from types import ModuleType
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 
-class _StandIn(ModuleType):
-    """Poses as `tensorflow` for the thread that made it; forwards every other thread to the real package."""
-
-    def __init__(self, path: list[str]) -> None:
-        super().__init__("tensorflow")
-        self.__path__ = path
-        spec = importlib.machinery.ModuleSpec("tensorflow", None, is_package=True)
-        spec.submodule_search_locations = path
-        self.__spec__ = spec
-        self._owner = threading.get_ident()
-        self._gone = threading.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or (threading.get_ident() == self._owner and not self._gone.is_set()):
-            raise AttributeError(name)
-        self._gone.wait()
-        return getattr(importlib.import_module("tensorflow"), name)
-
-    def leave(self) -> None:
-        if sys.modules.get("tensorflow") is self:
-            del sys.modules["tensorflow"]
-        self._gone.set()
-
-
-@contextlib.contextmanager
-def _without_tensorflow() -> Iterator[None]:
-    """Inside it `tensorflow.core...` modules can be imported without running `tensorflow/__init__.py`."""
-    if "tensorflow" in sys.modules:
-        yield
-        return
-    spec = importlib.machinery.PathFinder.find_spec("tensorflow")
+def _package_folder(package: str) -> Path:
+    spec = PathFinder.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(
-            "The client needs the message definitions inside the package 'tensorflow', which is not "
+            f"The client needs the message definitions inside the package {package!r}, which is not "
             "installed here. Install the extra 'client' of tfx-viaduct (tensorflow, tensorflow-serving-api)."
         )
-    stand_in = _StandIn(list(spec.submodule_search_locations))
-    sys.modules["tensorflow"] = stand_in
-    try:
-        yield
-    finally:
-        stand_in.leave()
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
-with _without_tensorflow():
-    from tensorflow.core.example import example_pb2, feature_pb2
-    from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
-    from tensorflow.core.protobuf import meta_graph_pb2
-    from tensorflow_serving.apis import (
-        classification_pb2,
-        get_model_metadata_pb2,
-        get_model_status_pb2,
-        inference_pb2,
-        input_pb2,
-        model_management_pb2,
-        model_pb2,
-        predict_pb2,
-        prediction_log_pb2,
-        regression_pb2,
-    )
-    from tensorflow_serving.config import model_server_config_pb2
+def _import(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+    """What `import` means inside the generated modules: their own kind comes through `_load`."""
+    if name.split(".")[0] in ("tensorflow", "tensorflow_serving") and fromlist:
+        if name.endswith("_pb2"):
+            return _load(name)
+        return SimpleNamespace(**{item: _load(f"{name}.{item}") for item in fromlist})
+    return __import__(name, globals, locals, fromlist, level)
+
+
+def _load(name: str) -> Any:
+    """The generated module of that name, e.g. "tensorflow.core.framework.tensor_pb2"."""
+    if "tensorflow" in sys.modules:
+        return importlib.import_module(name)
+    with importlib._bootstrap._ModuleLockManager(name):  # type: ignore[attr-defined]
+        if name in sys.modules:
+            return sys.modules[name]
+        package, *inner = name.split(".")
+        path = _package_folder(package).joinpath(*inner).with_suffix(".py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None or not path.is_file():
+            raise ImportError(f"{package!r} has no {path}; is its version one that tfx-viaduct is made for?")
+        module = importlib.util.module_from_spec(spec)
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import}
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        module.__dict__["__builtins__"] = vars(builtins)
+        if package == "tensorflow_serving":
+            # These parents are empty, so they are imported for real and know their children as usual.
+            setattr(importlib.import_module(name.rpartition(".")[0]), inner[-1], module)
+        return module
+
+
+def _serving(name: str) -> Any:
+    return _load(f"tensorflow_serving.{name}")
+
+
+def load_services() -> tuple[ModuleType, ModuleType]:
+    """Loads the service descriptors too, which only server reflection needs (and tools that read it)."""
+    return _serving("apis.prediction_service_pb2"), _serving("apis.model_service_pb2")
+
+
+example_pb2: Any = _load("tensorflow.core.example.example_pb2")
+feature_pb2: Any = _load("tensorflow.core.example.feature_pb2")
+tensor_pb2: Any = _load("tensorflow.core.framework.tensor_pb2")
+tensor_shape_pb2: Any = _load("tensorflow.core.framework.tensor_shape_pb2")
+types_pb2: Any = _load("tensorflow.core.framework.types_pb2")
+meta_graph_pb2: Any = _load("tensorflow.core.protobuf.meta_graph_pb2")
+classification_pb2: Any = _serving("apis.classification_pb2")
+get_model_metadata_pb2: Any = _serving("apis.get_model_metadata_pb2")
+get_model_status_pb2: Any = _serving("apis.get_model_status_pb2")
+inference_pb2: Any = _serving("apis.inference_pb2")
+input_pb2: Any = _serving("apis.input_pb2")
+model_management_pb2: Any = _serving("apis.model_management_pb2")
+model_pb2: Any = _serving("apis.model_pb2")
+predict_pb2: Any = _serving("apis.predict_pb2")
+prediction_log_pb2: Any = _serving("apis.prediction_log_pb2")
+regression_pb2: Any = _serving("apis.regression_pb2")
+model_server_config_pb2: Any = _serving("config.model_server_config_pb2")
 
 # RPC name -> (path on the wire, request class, response class)
 METHODS: dict[str, tuple[str, Any, Any]] = {
@@ -127,24 +138,3 @@ METHODS: dict[str, tuple[str, Any, Any]] = {
         ),
     ]
 }
-
-__all__ = [
-    "METHODS",
-    "classification_pb2",
-    "example_pb2",
-    "feature_pb2",
-    "get_model_metadata_pb2",
-    "get_model_status_pb2",
-    "inference_pb2",
-    "input_pb2",
-    "meta_graph_pb2",
-    "model_management_pb2",
-    "model_pb2",
-    "model_server_config_pb2",
-    "predict_pb2",
-    "prediction_log_pb2",
-    "regression_pb2",
-    "tensor_pb2",
-    "tensor_shape_pb2",
-    "types_pb2",
-]
