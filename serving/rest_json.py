@@ -94,10 +94,19 @@ def predict_inputs(
             )
         if not rows:
             raise InvalidArgument(f"JSON Value: {as_text(document)} No values in 'instances' array")
-        return _from_rows(rows, inputs, exact), ROW
+        return _checked_size(_from_rows(rows, inputs, exact), body), ROW
     if has_columns:
-        return _from_columns(document["inputs"], inputs, exact), COLUMN
+        return _checked_size(_from_columns(document["inputs"], inputs, exact), body), COLUMN
     raise InvalidArgument("Missing 'inputs' or 'instances' key")
+
+
+def _checked_size(arrays: dict[str, np.ndarray], body: bytes) -> dict[str, np.ndarray]:
+    """Parsers read 1e999 as infinity; the original refuses it. Only the word may mean infinity."""
+    if b"Infinity" not in body and b"e" in body.lower():
+        for array in arrays.values():
+            if array.dtype.kind == "f" and np.isinf(array).any():
+                raise InvalidArgument("JSON Parse error: Number too big to be stored in double.")
+    return arrays
 
 
 def _from_rows(rows: list[Any], inputs: Mapping[str, int], exact: bool) -> dict[str, np.ndarray]:
