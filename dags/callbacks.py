@@ -33,7 +33,9 @@ def task_failed(context: Any) -> None:
         try:
             send(report)
         except Exception:
-            log.exception("%s: the failure could not be reported by %s", report["project"], send.__name__.strip("_"))
+            log.exception(
+                "%s: the failure could not be reported by %s", report["project"], send.__name__.strip("_")
+            )
 
 
 def run_failed(context: Any) -> None:

@@ -69,7 +69,9 @@ def _graph(project: str) -> list[ir.Node]:
     except (ProjectError, AttributeError, KeyError, TypeError) as error:
         raise ProjectError(f"{_shown(project, 'ir.json')}:1: {error}") from error
     if not graph:
-        raise ProjectError(f"{_shown(project, 'ir.json')}:1: holds no nodes. Run `viaduct compile {project}`.")
+        raise ProjectError(
+            f"{_shown(project, 'ir.json')}:1: holds no nodes. Run `viaduct compile {project}`."
+        )
     return graph
 
 
@@ -96,12 +98,18 @@ def _task(card: Project, node: ir.Node, names: list[str], dag: DAG) -> NodeOpera
 def params(card: Project) -> dict[str, Param]:
     """The typed form of the trigger page; names and meanings are those of `viaduct run`'s flags."""
     variants = [variant.name for variant in card.variants]
-    known: dict[str, Scalar] = {k: v for variant in reversed(card.variants) for k, v in variant.parameters.items()}
+    known: dict[str, Scalar] = {
+        k: v for variant in reversed(card.variants) for k, v in variant.parameters.items()
+    }
     properties = {name: {"type": JSON_TYPES[type(value)]} for name, value in known.items()}
     defaults = ", ".join(f"{name}={value}" for name, value in known.items()) or "none"
     return {
-        "variant": Param(variants[0], type="string", enum=variants, title="Variant", description=_about(card)),
-        "profile": Param("quick", type="string", enum=list(PROFILES), title="Profile", description="How much work"),
+        "variant": Param(
+            variants[0], type="string", enum=variants, title="Variant", description=_about(card)
+        ),
+        "profile": Param(
+            "quick", type="string", enum=list(PROFILES), title="Profile", description="How much work"
+        ),
         "parameters": Param(
             {},
             type=["object", "null"],
@@ -171,7 +179,9 @@ def broken(names: list[str]) -> dict[str, str]:
         try:
             build(name)
         except Exception as error:
-            found[name] = str(error) if isinstance(error, ProjectError) else f"{_where(name, error)}: {error!r}"
+            found[name] = (
+                str(error) if isinstance(error, ProjectError) else f"{_where(name, error)}: {error!r}"
+            )
     return found
 
 

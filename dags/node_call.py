@@ -19,7 +19,7 @@ from typing import Any
 
 from dags.run_folder import RunFolder
 from pipelines.base import host_client
-from pipelines.base.host_client import Call, CallError, Request
+from pipelines.base.host_client import Call, Request
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.project import ProjectError
 
@@ -77,7 +77,9 @@ class NodeCall:
         asked.log.touch()
         self._read_from = asked.log.stat().st_size
         self._asked, self._outcome = asked, []  # type: ignore[var-annotated]
-        self._call = None if command else Call(host_client.socket_path(Path(asked.env["VIADUCT_HOME"])), asked)
+        self._call = (
+            None if command else Call(host_client.socket_path(Path(asked.env["VIADUCT_HOME"])), asked)
+        )
         self._process = _start(command, asked) if command else None
         self._thread = threading.Thread(target=self._wait, daemon=True)
         self._thread.start()
@@ -162,6 +164,3 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
             return
-
-
-__all__ = ["CallError", "NodeCall", "environment", "request", "use_host", "warm_host"]

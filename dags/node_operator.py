@@ -43,7 +43,9 @@ class NodeOperator(BaseOperator):
     ui_color = "#dff0e4"
     template_fields: Sequence[str] = ()
 
-    def __init__(self, *, project: str, node: str, all_nodes: Sequence[str], root: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, project: str, node: str, all_nodes: Sequence[str], root: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.project, self.node, self.all_nodes, self.root = project, node, list(all_nodes), root
         self._running: NodeCall | None = None
@@ -60,7 +62,9 @@ class NodeOperator(BaseOperator):
             if with_host:
                 node_call.warm_host(run.paths, self.log.info)
             settings = settings_of(card, context)
-            run.prepare(settings, self.all_nodes, lambda target: self._compile(run, settings, target, with_host))
+            run.prepare(
+                settings, self.all_nodes, lambda target: self._compile(run, settings, target, with_host)
+            )
             run.node_started(self.node)
             summary = self._run(run, with_host)
         except ProjectError as error:
@@ -90,7 +94,12 @@ class NodeOperator(BaseOperator):
         return node_call.host_client.direct(asked)
 
     def _run(self, run: RunFolder, with_host: bool) -> dict[str, Any]:
-        kwargs = {"ir_file": str(run.ir), "node_id": self.node, "run_id": run.run_id, "home": str(run.paths.home)}
+        kwargs = {
+            "ir_file": str(run.ir),
+            "node_id": self.node,
+            "run_id": run.run_id,
+            "home": str(run.paths.home),
+        }
         asked = node_call.request(run, self.node, "pipelines.base.node:run_node", kwargs)
         command = [sys.executable, "-m", "pipelines", "node", self.project, self.node]
         command += ["--run-id", run.run_id, "--ir", str(run.ir)]

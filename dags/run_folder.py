@@ -68,7 +68,9 @@ class RunFolder:
                 edit(record)
                 record.write(self.path)
 
-    def prepare(self, settings: Settings, nodes: Iterable[str], compile_run: Callable[[Path], dict[str, Any]]) -> None:
+    def prepare(
+        self, settings: Settings, nodes: Iterable[str], compile_run: Callable[[Path], dict[str, Any]]
+    ) -> None:
         """Makes record and IR once per run, whichever task comes first; again only after the code has changed.
 
         `compile_run(target)` writes the IR and returns {'settings': values with the data that was found}.
@@ -144,7 +146,9 @@ def code_mark(paths: Paths) -> str:
     """Changes when a file that compilation depends on does: names, sizes and times of the rooms' files."""
     digest = hashlib.sha256()
     folders = [paths.source, *(CHECKOUT / room for room in CODE_ROOMS)]
-    for file in sorted(file for folder in folders for file in folder.rglob("*") if file.suffix in (".py", ".pbtxt")):
+    for file in sorted(
+        file for folder in folders for file in folder.rglob("*") if file.suffix in (".py", ".pbtxt")
+    ):
         state = file.stat()
         digest.update(f"{file}|{state.st_size}|{state.st_mtime_ns}".encode())
     return digest.hexdigest()[:16]

@@ -31,11 +31,17 @@ def day_of(span: int) -> datetime.date:
 
 def is_dated(card: Project, run_type: str) -> bool:
     """Whether a run of this type is about exactly one day's data and must take its turn."""
-    return run_type in DATED_RUNS and (card.spans == "date" or (card.spans == "counter" and run_type == "backfill"))
+    return run_type in DATED_RUNS and (
+        card.spans == "date" or (card.spans == "counter" and run_type == "backfill")
+    )
 
 
 def for_run(
-    card: Project, run_type: str, day: datetime.date, asked: int | None, events: Mapping[str, Any] | None = None
+    card: Project,
+    run_type: str,
+    day: datetime.date,
+    asked: int | None,
+    events: Mapping[str, Any] | None = None,
 ) -> int | None:
     """The span of a run; None means the latest. `asked` (the DAG param) wins, then the delivery in `events`."""
     if asked is not None:
