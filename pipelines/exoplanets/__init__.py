@@ -1,0 +1,1 @@
+"""Which stars have a planet? Boosted trees and random forests on what a light curve shows."""
