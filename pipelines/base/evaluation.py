@@ -14,6 +14,12 @@ from pipelines.base.project import Bar, Project, ProjectError, Settings
 if TYPE_CHECKING:
     import tensorflow_model_analysis as tfma
 
+# What the dashboards draw: ROC, precision and recall by threshold, calibration, confusion.
+PLOTS = {
+    "binary": ("ConfusionMatrixPlot", "CalibrationPlot"),
+    "multiclass": ("MultiClassConfusionMatrixPlot",),
+}
+
 
 def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
     """The EvalConfig of `project` under `settings`' profile and variant.
@@ -34,7 +40,10 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
         )
     for metric, name in zip(metrics, names, strict=True):
         if name in bars:
-            metric.threshold.CopyFrom(_threshold(bars[name]))
+            # On the overall slice only: TFMA checks a plain threshold on every slice, however few rows it has.
+            metric.per_slice_thresholds.append(
+                tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=_threshold(bars[name]))
+            )
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(
@@ -45,7 +54,12 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
             )
         ],
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=keys) for keys in card.slices)],
-        metrics_specs=[tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name="ExampleCount"), *metrics])],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[tfma.MetricConfig(class_name=name) for name in ("ExampleCount", *PLOTS.get(card.task, ()))]
+                + metrics
+            )
+        ],
     )
 
 
