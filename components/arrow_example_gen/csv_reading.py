@@ -14,7 +14,7 @@ from components.arrow_example_gen import diagnosing, kinds
 from components.arrow_example_gen.files import opened
 from components.arrow_example_gen.kinds import Kind
 from components.arrow_example_gen.options import Options
-from components.arrow_example_gen.spans import Span, row_blocks
+from components.arrow_example_gen.spans import Span, last_row_end, row_blocks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,14 +24,27 @@ _CACHED_BYTES = 1 << 20  # parsed and converted while still in the processor's c
 
 
 def blocks(span: Span, options: Options, **size: int) -> Iterator[tuple[bytes, int]]:
-    """Blocks of whole rows and where each starts in the decompressed file."""
+    """Blocks of whole rows and where each starts in the decompressed file.
+
+    Raises InputError where the last one ends inside quotes, which Arrow would let pass.
+    """
     position = span.start
+    last = b""
     with opened(span.file) as stream:
         stream.seek(position)
         limit = None if span.end is None else span.end - span.start
         for block in row_blocks(stream, span.file, options, limit, **size):
-            yield block, position
-            position += len(block)
+            if last:
+                yield last, position
+                position += len(last)
+            last = block
+        if not last:
+            return
+        if options.quoting and b'"' in last:
+            whole = last if last.endswith(b"\n") else last + b"\n"
+            if last_row_end(whole, span.file.delimiter(options)) != len(whole):
+                raise diagnosing.bad_rows(last, position, span, options, "a quote is never closed")
+        yield last, position
 
 
 def read(

@@ -33,9 +33,9 @@ def bad_rows(block: bytes, position: int, span: Span, options: Options, cause: s
         )
     try:
         for line, row, open_ended in _rows(block, span, options):
-            if len(row) == len(names):
-                continue
             where = f"{path}, line {before + line}"
+            if len(row) == len(names) and not open_ended:
+                continue
             if open_ended:
                 return InputError(
                     f"{where}: a quote is opened in this row and never closed. Close or double it."
