@@ -103,6 +103,7 @@ def fit(
         loss, accuracy = evaluate(model, evaluation)
         _write(writers["validation"], epoch, loss, accuracy)
         accuracies.append(accuracy)
+        progress.report(step, total, "steps", force=True, epoch=epoch + 1, loss=float(seen[-1][0]))
     for writer in writers.values():
         writer.close()
     return accuracies

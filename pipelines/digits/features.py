@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 IMAGE_KEY, LABEL_KEY = "image", "label"
@@ -30,3 +31,15 @@ def pixels(image_bytes: tf.Tensor) -> tf.Tensor:
 
     flat = tf.io.decode_raw(tf.reshape(image_bytes, [-1]), tf.uint8)
     return tf.cast(tf.reshape(flat, [-1, SIDE, SIDE]), tf.float32)
+
+
+def signature_inputs(serialized: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Raw tf.Examples [n] -> what the signature `float_pixels` takes, and labels [n]; for exporters."""
+    import tensorflow as tf
+
+    spec = {
+        IMAGE_KEY: tf.io.FixedLenFeature([], tf.string),
+        LABEL_KEY: tf.io.FixedLenFeature([], tf.int64),
+    }
+    rows = tf.io.parse_example(tf.constant(list(serialized)), spec)
+    return {"image": pixels(rows[IMAGE_KEY]).numpy()}, rows[LABEL_KEY].numpy()

@@ -33,7 +33,7 @@ PROJECT = Project(
                 "label_smoothing": 0.05,
                 "learning_rate": 6e-3,
                 "batch_size": 128,
-                "epochs": 12,
+                "epochs": 8,
             },
         ),
         Variant(
@@ -44,13 +44,13 @@ PROJECT = Project(
         Variant(
             "logistic_core",
             "the same with TensorFlow's core operations and a hand-written training step",
-            {"learning_rate": 0.5, "momentum": 0.9, "batch_size": 128, "epochs": 12},
+            {"learning_rate": 0.1, "momentum": 0.9, "batch_size": 128, "epochs": 12},
         ),
     ),
     quick=Profile(
         bars=(Bar(ACCURACY, at_least=0.97, max_loss=0.01),),
         sample_rows=6_000,
-        parameters={"epochs": 5},
+        parameters={"epochs": 6},
         variant_bars={
             "logistic": (Bar(ACCURACY, at_least=0.90, max_loss=0.02),),
             "logistic_core": (Bar(ACCURACY, at_least=0.90, max_loss=0.02),),

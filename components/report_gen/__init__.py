@@ -1,0 +1,1 @@
+"""ReportGen: a node that lets a project draw what a person would look at."""
