@@ -204,7 +204,7 @@ def test_a_full_queue_refuses_and_recovers(made):
 
 def test_a_request_larger_than_a_batch_is_refused_with_the_originals_text(made):
     batcher = made(double, BatchingParameters(max_batch_size=2))
-    with pytest.raises(InvalidArgument, match="^Task size 3 is larger than maximum input batch size 2$"):
+    with pytest.raises(InvalidArgument, match=r"^Task size 3 is larger than maximum input batch size 2$"):
         batcher.submit(rows(1, 2, 3))
 
 
