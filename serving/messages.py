@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, symbol_database
 
 from serving import wire
 
@@ -81,7 +81,9 @@ def _classes() -> dict[str, Any]:
     pool = descriptor_pool.Default()
     described = pool.AddSerializedFile(_describe().SerializeToString())
     file = described or pool.FindFileByName("viaduct/serving/messages.proto")
-    factory = message_factory.MessageFactory(pool)
+    # The default database knows the classes of the generated modules; a factory of our own would make second
+    # classes for them, and TensorFlow's isinstance checks would fail from then on.
+    factory = symbol_database.Default()
     return {name: factory.GetPrototype(d) for name, d in file.message_types_by_name.items()}
 
 

@@ -1,0 +1,138 @@
+"""Tensors between wire and numpy against TensorFlow's own conversions, and damaged ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from serving import messages, tensors, wire
+from serving.errors import InvalidArgument
+
+NUMBERS = [
+    tf.float32, tf.float64, tf.int32, tf.uint8, tf.int16, tf.int8, tf.complex64, tf.int64, tf.bool, tf.bfloat16,
+    tf.uint16, tf.complex128, tf.float16, tf.uint32, tf.uint64,
+]  # fmt: skip
+
+
+def twin(proto):
+    return messages.Tensor.FromString(proto.SerializeToString())
+
+
+def original(tensor):
+    return wire.tensor_pb2.TensorProto.FromString(tensor.SerializeToString())
+
+
+def as_fields(array, kind):
+    """The proto with value fields, as `Tensor::AsProtoField` makes it."""
+    made = messages.Tensor()
+    tensors.encode(array, made)
+    return original(made)
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=lambda k: k.name)
+@pytest.mark.parametrize("as_content", [False, True])
+def test_what_is_written_tensorflow_reads(kind, as_content):
+    array = (np.random.default_rng(0).normal(size=(3, 4)) * 100).astype(kind.as_numpy_dtype)
+    made = messages.Tensor()
+    tensors.encode(array, made, as_content)
+    assert tf.make_ndarray(original(made)).tobytes() == array.tobytes()
+    assert tensors.decode(made, "x").tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=lambda k: k.name)
+def test_what_tensorflow_writes_is_read(kind):
+    array = (np.random.default_rng(1).normal(size=(2, 3)) * 100).astype(kind.as_numpy_dtype)
+    assert tensors.decode(twin(tf.make_tensor_proto(array)), "x").tobytes() == array.tobytes()
+    assert tensors.decode(twin(as_fields(array, kind)), "x").tobytes() == array.tobytes()
+
+
+@given(hnp.arrays(np.int64, st.integers(0, 40), elements=st.integers(-(2**63), 2**63 - 1)))
+def test_every_64_bit_integer_survives_the_varints(array):
+    made = messages.Tensor()
+    tensors.encode(array, made)
+    assert list(original(made).int64_val) == array.tolist()
+    assert tensors.decode(made, "x").tolist() == array.tolist()
+
+
+@given(hnp.arrays(np.uint64, st.integers(0, 40), elements=st.integers(0, 2**64 - 1)))
+def test_every_unsigned_64_bit_integer_survives_the_varints(array):
+    made = messages.Tensor()
+    tensors.encode(array, made)
+    assert list(original(made).uint64_val) == array.tolist()
+    assert tensors.decode(made, "x").tolist() == array.tolist()
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8))
+def test_strings_survive_as_values_and_as_content(strings):
+    array = np.empty(len(strings), object)
+    array[:] = strings
+    made = messages.Tensor()
+    tensors.encode(array, made)
+    assert list(original(made).string_val) == strings
+    assert tensors.decode(made, "x").tolist() == strings
+    # The layout of tensor_content for strings: all lengths as varints, then all bytes.
+    lengths = tensors._packed_varints(np.array([len(s) for s in strings], np.int64))
+    content = messages.Tensor(dtype=7, tensor_content=lengths + b"".join(strings))
+    content.tensor_shape.dim.add(size=len(strings))
+    assert tensors.decode(content, "x").tolist() == strings
+
+
+@given(st.binary(max_size=60), st.sampled_from([1, 2, 3, 7, 8, 9, 10, 14, 19, 22, 23]), st.integers(0, 5))
+def test_any_bytes_give_a_tensor_or_a_refusal(data, kind, size):
+    for field in (
+        "tensor_content",
+        "float_val",
+        "int_val",
+        "int64_val",
+        "half_val",
+        "bool_val",
+        "uint64_val",
+    ):
+        tensor = messages.Tensor(dtype=kind)
+        tensor.tensor_shape.dim.add(size=size)
+        if field == "tensor_content":
+            tensor.tensor_content = data
+        else:
+            getattr(tensor, field).append(data)
+        try:
+            assert tensors.decode(tensor, "x").shape == (size,)
+        except InvalidArgument as error:
+            assert error.message.startswith("tensor parsing error: x")
+
+
+@pytest.mark.parametrize(
+    ("values", "count", "wanted"), [([], 3, [0, 0, 0]), ([5], 3, [5, 5, 5]), ([1, 2, 3], 2, [1, 2])]
+)
+def test_too_few_or_too_many_values_follow_tensorflow(values, count, wanted):
+    proto = wire.tensor_pb2.TensorProto(dtype=1, float_val=values)
+    proto.tensor_shape.dim.add(size=count)
+    assert tensors.decode(twin(proto), "x").tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": 0}, {"dtype": 20}, {"dtype": 999}, {"tensor_content": b"123"}, {"sizes": [-1]}, {"sizes": [3] * 300},
+        {"sizes": [2**62, 2**62]}, {"unknown_rank": True},
+    ],
+)  # fmt: skip
+def test_what_is_no_tensor_is_refused(change):
+    tensor = messages.Tensor(dtype=change.get("dtype", 1), tensor_content=change.get("tensor_content", b""))
+    for size in change.get("sizes", [1]):
+        tensor.tensor_shape.dim.add(size=size)
+    tensor.tensor_shape.unknown_rank = change.get("unknown_rank", False)
+    with pytest.raises(InvalidArgument, match="tensor parsing error: x"):
+        tensors.decode(tensor, "x")
+
+
+def test_the_twins_read_and_write_the_original_messages():
+    request = wire.predict_pb2.PredictRequest(output_filter=["y"])
+    request.model_spec.name = "m"
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto([[1.0, 2.0]]))
+    read = messages.PredictRequest.FromString(request.SerializeToString())
+    assert [entry.key for entry in read.inputs] == ["x"]
+    assert wire.predict_pb2.PredictRequest.FromString(read.SerializeToString()) == request
