@@ -85,10 +85,11 @@ class Batcher:
         """Requests that wait for a batch to be run."""
         return self._waiting
 
-    def submit(self, inputs: Arrays) -> Future[Arrays]:
+    def submit(self, inputs: Arrays, here: bool = True) -> Future[Arrays]:
         """The future of this request's outputs. Where nothing else runs and `run_idle_inline` is set, the
         work is done before this returns, on the caller's thread; the same goes for requests that cannot be
-        batched (an input without rows, inputs with unequal rows).
+        batched (an input without rows, inputs with unequal rows). With `here=False` nothing ever runs on the
+        caller's thread, which may be an event loop.
 
         Raises ResourceExhausted (queue full), InvalidArgument (more rows than a batch takes), Unavailable
         (closed); errors of `run` come through the future.
@@ -101,8 +102,8 @@ class Batcher:
         with self._change:
             if self._closed:
                 raise Unavailable("The model is being unloaded; try again.")
-            alone = key is None or not self._by_rows
-            idle = self._parameters.run_idle_inline and not self._batches and self._lane_free()
+            alone = here and (key is None or not self._by_rows)
+            idle = here and self._parameters.run_idle_inline and not self._batches and self._lane_free()
             if alone:
                 self._outside += 1
             elif idle:
@@ -137,18 +138,20 @@ class Batcher:
             )
 
     def _enqueue(self, task: _Task, key: Hashable) -> None:
-        batch = self._open.get(key)
+        batch = self._open.get(key) if key is not None else None
         limit = self._parameters.slice_size
         if batch is None or batch.rows + task.rows > limit:
             if len(self._batches) >= self._parameters.max_enqueued_batches:
                 raise ResourceExhausted("The batch scheduling queue to which this task was submitted is full")
             if batch is not None:
                 batch.closed = True
-            batch = self._open[key] = _Batch(key)
+            batch = _Batch(key)
             self._batches.append(batch)
+            if key is not None:
+                self._open[key] = batch
         batch.tasks.append(task)
         batch.rows += task.rows
-        batch.closed = batch.rows >= limit
+        batch.closed = batch.rows >= limit or key is None
         self._waiting += 1
         if len(self._threads) < self._parameters.num_batch_threads:
             self._start_thread()
@@ -171,7 +174,7 @@ class Batcher:
                 if self._batches and self._lane_free():
                     # This thread may have been the one that watched the clock for them.
                     self._change.notify()
-            self._execute(batch.tasks, alone=False)
+            self._execute(batch.tasks, alone=batch.key is None)
             batch.tasks = []
             self._ran(alone=False)
 

@@ -15,7 +15,7 @@ from serving.errors import InvalidArgument, ResourceExhausted, Unavailable
 
 def double(inputs):
     """A model by rows: each output row depends on its own input row alone."""
-    return {"y": inputs["x"] * 2, "rows": np.arange(len(inputs["x"]))}
+    return {"y": inputs["x"] * 2, "rows": np.arange(np.size(inputs["x"]))}
 
 
 def rows(*values):
@@ -268,8 +268,21 @@ def test_a_model_whose_output_is_not_by_rows_still_answers_every_request(made):
 )
 def test_requests_that_have_no_common_rows_run_alone(made, inputs):
     batcher = made(lambda given: dict(given), BatchingParameters(batch_timeout_micros=60_000_000))
-    result = batcher.submit(inputs).result(0)
-    assert set(result) == set(inputs)
+    assert set(batcher.submit(inputs).result(0)) == set(inputs)
+    assert set(batcher.submit(inputs, here=False).result(30)) == set(inputs)
+
+
+def test_a_caller_that_must_not_wait_is_never_the_one_who_runs(made):
+    threads = []
+    batcher = made(
+        lambda inputs: threads.append(threading.current_thread()) or double(inputs),
+        BatchingParameters.adaptive(),
+    )
+    for inputs in (rows(1), rows(*range(1000)), {"x": np.float32(2)}):
+        batcher.submit(inputs, here=False).add_done_callback(lambda done: done.exception())
+    batcher.close()
+    assert len(threads) == 3
+    assert threading.current_thread() not in threads
 
 
 def test_unlike_inner_sizes_are_filled_up_with_the_first_value_where_asked(made):
