@@ -309,6 +309,9 @@ class Manager:
         newest = [h for h in self._models.get(name, ()) if h.id.version == version]
         if newest and newest[-1] is not harness and state is not State.AVAILABLE:
             return  # the same version comes from another folder now; its states are the ones that count
+        on_the_way = state in (State.START, State.LOADING)
+        if on_the_way and any(h.phase is Phase.READY for h in newest):
+            return  # the version is available until its copy from the new folder takes over
         states = self._states.setdefault(name, {})
         states[version] = ServableState(harness.id, state, error)
         ended = sorted(v for v, s in states.items() if s.state is State.END)
