@@ -39,6 +39,28 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
 
     `outputs["examples"]`: Examples artifact, gz TFRecords, with custom properties `num_rows`,
     `num_rows_<split>` and `num_input_bytes` besides TFX's own. The node's default id is `ArrowExampleGen`.
+
+    Everything but `input_base` has the meaning it has in TFX, or a default.
+
+    Args:
+      input_base: folder that the patterns of `input_config` start from (default pattern `*`), or one
+        file.
+      input_config: input splits; patterns may hold {SPAN}, {YYYY}-{MM}-{DD} and {VERSION}.
+      output_config: hash buckets per split; default train 2, eval 1. `partition_feature_name` =
+        `split_key`.
+      range_config: which span to take; default the latest.
+      split_key: column (integers or text) whose rows of equal value never straddle splits.
+      columns: columns to write, in this order; default all.
+      schema_path: a TFMD schema.pbtxt. It fixes the columns' types (otherwise inferred over the whole
+        input, by CsvExampleGen's rules), a missing column or a text in a number column is refused, and
+        one pass is saved.
+      schema: the same as a channel, e.g. of ImportSchemaGen. It goes before `schema_path`.
+      delimiter: one character; default `,`, or a tab for .tsv.
+      column_names: names of the columns of CSV files without a header line.
+      quoting: whether `"` quotes values.
+      gzip_level: 0 to 9; 1 costs a quarter of 6 and makes files about a fifth larger.
+      span_bytes: raw bytes per Beam element and shard. batch_rows: rows encoded at a time.
+      custom_config: passed through; not read here, but part of the cache key.
     """
 
     SPEC_CLASS = ArrowExampleGenSpec
@@ -63,31 +85,7 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
         batch_rows: int = 8192,
         custom_config: example_gen_pb2.CustomConfig | None = None,
     ) -> None:
-        """Everything but `input_base` has the meaning it has in TFX, or a default.
-
-        Args:
-          input_base: folder that the patterns of `input_config` start from (default pattern `*`), or one
-            file.
-          input_config: input splits; patterns may hold {SPAN}, {YYYY}-{MM}-{DD} and {VERSION}.
-          output_config: hash buckets per split; default train 2, eval 1. `partition_feature_name` =
-            `split_key`.
-          range_config: which span to take; default the latest.
-          split_key: column (integers or text) whose rows of equal value never straddle splits.
-          columns: columns to write, in this order; default all.
-          schema_path: a TFMD schema.pbtxt. It fixes the columns' types (otherwise inferred over the whole
-            input, by CsvExampleGen's rules), a missing column or a text in a number column is refused, and
-            one pass is saved.
-          schema: the same as a channel, e.g. of ImportSchemaGen. It goes before `schema_path`.
-          delimiter: one character; default `,`, or a tab for .tsv.
-          column_names: names of the columns of CSV files without a header line.
-          quoting: whether `"` quotes values.
-          gzip_level: 0 to 9; 1 costs a quarter of 6 and makes files about a fifth larger.
-          span_bytes: raw bytes per Beam element and shard. batch_rows: rows encoded at a time.
-          custom_config: passed through; not read here, but part of the cache key.
-
-        Raises:
-          ValueError: an option out of its range.
-        """
+        """The arguments are the class's. Raises ValueError for an option out of its range."""
         options = Options(
             columns=tuple(columns) if columns is not None and not isinstance(columns, str) else columns,  # type: ignore[arg-type]
             split_key=split_key,

@@ -247,16 +247,9 @@ def spoiled(folder, what):
 @pytest.mark.parametrize(
     "what",
     [
-        "nothing",
-        "labels gone",
-        "idx cut",
-        "label count",
-        "no class",
-        "bad zip",
-        "broken picture",
-        "stray file",
-    ]
-    + ["shapes", "key", "class", "row gone", "row spare", "columns"],
+        *("nothing", "labels gone", "idx cut", "label count", "no class", "bad zip", "broken picture"),
+        *("stray file", "shapes", "key", "class", "row gone", "row spare", "columns"),
+    ],
 )
 def test_bad_input_is_refused_by_name(folder, tmp_path, execute, what):
     from components.arrow_example_gen.errors import InputError
