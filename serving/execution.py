@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from serving.batching import Batcher
 from serving.core.servable import Handle
 from serving.engine import SavedModel, Signature
 from serving.errors import DeadlineExceeded
@@ -36,24 +35,6 @@ def _small(inputs: Mapping[str, np.ndarray]) -> bool:
             return False
         total += array.nbytes
     return total <= SMALL_BYTES
-
-
-def _submit(batcher: Batcher, inputs: Arrays, future: Future[Arrays]) -> None:
-    """Hands a request in and copies what comes of it into `future`."""
-    if not future.set_running_or_notify_cancel():
-        return
-
-    def copy(done: Future[Arrays]) -> None:
-        error = done.exception()
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(done.result())
-
-    try:
-        batcher.submit(inputs).add_done_callback(copy)
-    except BaseException as error:
-        future.set_exception(error)
 
 
 class Runner:
@@ -85,29 +66,16 @@ class Runner:
             finally:
                 handle.release()
         if batcher is not None:
-            outputs = await self._outcome(self._batched(model, batcher, inputs, handle), handle, timeout_s)
+            try:
+                future = batcher.submit(inputs, here=False)
+            except BaseException:
+                handle.release()
+                raise
+            outputs = await self._outcome(future, handle, timeout_s)
             return {name: outputs[name] for name in wanted} if wanted else outputs
         return await self._outcome(
             self._pool.submit(self._call, name, signature, inputs, wanted, small), handle, timeout_s
         )
-
-    def _batched(self, model: SavedModel, batcher: Batcher, inputs: Arrays, handle: Handle) -> Future[Arrays]:
-        if model.adaptive_batching:
-            # An idle batcher runs the request on the thread that hands it in; that may not be the loop.
-            future: Future[Arrays] = Future()
-            self._pool.submit(_submit, batcher, inputs, future)
-            return future
-        try:
-            return batcher.submit(inputs)
-        except BaseException:
-            handle.release()
-            raise
-
-    def run_now(
-        self, name: str, signature: Signature, inputs: Arrays, wanted: tuple[str, ...] = ()
-    ) -> Arrays:
-        """The same in the caller's thread, for warm-up; the caller holds the model."""
-        return self._call(name, signature, inputs, wanted, _small(inputs))
 
     def _call(
         self, name: str, signature: Signature, inputs: Arrays, wanted: tuple[str, ...], small: bool

@@ -27,8 +27,12 @@ def _highest(versions: Iterable[Harness]) -> Harness | None:
 
 def availability_preserving(versions: Sequence[Harness]) -> Action | None:
     """The next step for one model, or None. Requests always find a version while a working one exists."""
-    ready_unwanted = [h for h in versions if not h.aspired and h.phase is Phase.READY]
     wanted = [h for h in versions if h.aspired]
+    # A version that comes from another folder now keeps its old copy until the new one is ready.
+    coming = {h.id.version for h in wanted if h.phase in (Phase.NEW, Phase.LOADING)}
+    ready_unwanted = [
+        h for h in versions if not h.aspired and h.phase is Phase.READY and h.id.version not in coming
+    ]
     wanted_ready = any(h.phase is Phase.READY for h in wanted)
     if not wanted or wanted_ready or len(ready_unwanted) > 1:
         lowest = _lowest(ready_unwanted)
