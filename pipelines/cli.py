@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pipelines.base import registry
-from pipelines.base.paths import Paths, default_home
+from pipelines.base.paths import CHECKOUT, Paths, default_home
 from pipelines.base.project import PROFILES, ProjectError, Settings, close_match
 from pipelines.cli_run import define_compile, define_node, define_run, project_argument
 
@@ -69,6 +69,9 @@ def _pass_on(command: str, argv: list[str]) -> int:
     import importlib
 
     module, _, function = PASSED_ON[command][0].partition(":")
+    # `dags` is Airflow's folder, not an installed package: it is found beside this one.
+    if str(CHECKOUT) not in sys.path:
+        sys.path.append(str(CHECKOUT))
     if command == "serve" and argv and not argv[0].startswith("-"):
         argv = _serve_flags(argv)
     return getattr(importlib.import_module(module), function)(argv)

@@ -46,6 +46,9 @@ def connection_config(url: str) -> metadata_store_pb2.ConnectionConfig:
         mysql.host, mysql.port, mysql.database = parts.hostname or "127.0.0.1", parts.port or 3306, database
         mysql.user, mysql.password = user, password
     else:
+        from pipelines.base import backslashes
+
+        backslashes.install()
         postgres = config.postgresql
         postgres.host, postgres.port, postgres.dbname = (
             parts.hostname or "127.0.0.1",
