@@ -8,7 +8,13 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-CLIENT = ["grpcio>=1.60", "numpy>=1.24,<2", "protobuf>=3.20.3,<4", "httpx>=0.27", "tensorflow-serving-api>=2.16,<2.17"]
+CLIENT = [
+    "grpcio>=1.60",
+    "numpy>=1.24,<2",
+    "protobuf>=3.20.3,<4",
+    "httpx>=0.27",
+    "tensorflow-serving-api>=2.16,<2.17",
+]
 SERVER = [
     *CLIENT,
     "tensorflow>=2.16,<2.17",
@@ -31,7 +37,13 @@ PIPELINES = [
     "gpflow>=2.9",
     "matplotlib>=3.8",
 ]
-DASHBOARDS = ["fastapi>=0.110", "jinja2>=3.1", "plotly>=5.20", "python-multipart>=0.0.9", "ml-metadata>=1.16,<1.17"]
+DASHBOARDS = [
+    "fastapi>=0.110",
+    "jinja2>=3.1",
+    "plotly>=5.20",
+    "python-multipart>=0.0.9",
+    "ml-metadata>=1.16,<1.17",
+]
 AIRFLOW = ["apache-airflow[postgres]>=2.11,<3", "psycopg2-binary>=2.9"]
 
 setup(
