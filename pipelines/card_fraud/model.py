@@ -1,10 +1,7 @@
-"""An autoencoder fitted to normal transactions, and the threshold on its reconstruction error.
+"""An autoencoder fitted to normal transactions, made a detector with what the `tune` split says.
 
-The error of a row is the mean over columns of |rebuilt - given|^3 in units of what is already rare for that
-column among normal rows, so that columns with heavy tails do not drown the others; the cube lets a few columns
-that are far off outweigh many that are a little off. The threshold comes from
-the `tune` split, which neither the fit nor the Evaluator sees. Labels enter the fit
-only by leaving frauds out.
+Frauds are left out of the fit. detector.py turns reconstruction errors into one score and a threshold; this module
+fits, calls it and exports.
 """
 
 from __future__ import annotations
@@ -16,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.base import training
+from pipelines.card_fraud import detector as detecting
 from pipelines.card_fraud.features import INPUTS_KEY, LABEL_KEY, SCORED, WIDTH, slice_features
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
 
-# A column's unit: the size of error that one normal row in a thousand exceeds.
-RARE = 0.999
 TUNING_FILE = "tuning.json"
 
 
@@ -44,65 +40,8 @@ def build_model(parameters: dict[str, Any]) -> keras.Model:
     return model
 
 
-def make_detector(autoencoder: keras.Model, unit: np.ndarray, threshold: float) -> tf.Module:
-    """A module `inputs [n, 31] -> {score, is_fraud, error, threshold}`, each [n].
-
-    `unit` [29] divides the error of each scored column; `score` is error / (error + threshold), so 0.5 is the
-    threshold, 0 a perfect reconstruction and 1 the limit of a hopeless one.
-    """
-    import tensorflow as tf
-
-    class Detector(tf.Module):
-        def __init__(self) -> None:
-            super().__init__(name="detector")
-            self.autoencoder = autoencoder
-            self.unit = tf.Variable(unit, dtype=tf.float32, trainable=False, name="unit")
-            self.threshold = tf.Variable(threshold, dtype=tf.float32, trainable=False, name="threshold")
-
-        def error(self, inputs: tf.Tensor) -> tf.Tensor:
-            residual = (self.autoencoder(inputs, training=False) - inputs)[:, :SCORED] / self.unit
-            return tf.reduce_mean(tf.abs(residual) ** 3, axis=1)
-
-        def __call__(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            error = self.error(inputs)
-            score = error / (error + self.threshold)
-            return {
-                "score": score,
-                "is_fraud": tf.cast(error >= self.threshold, tf.int64),
-                "error": error,
-                "threshold": tf.fill(tf.shape(error), self.threshold),
-            }
-
-    return Detector()
-
-
-def column_units(residuals: np.ndarray) -> np.ndarray:
-    """[columns]: the RARE quantile of |residual| over rows [n, columns]; never zero."""
-    return np.maximum(np.quantile(np.abs(residuals), RARE, axis=0), 1e-6).astype(np.float32)
-
-
-def choose_threshold(
-    errors: np.ndarray, labels: np.ndarray, wanted_recall: float, false_alarms: float
-) -> float:
-    """The highest threshold that reaches `wanted_recall`, raised until `false_alarms` of normals are flagged.
-
-    The budget comes second because a few dozen frauds place a recall to a few points only, while thousands of
-    normal rows place the rate of false alarms well. Raises ValueError without a row of each class.
-    """
-    frauds, normals = errors[labels == 1], errors[labels == 0]
-    if not len(frauds) or not len(normals):
-        raise ValueError(
-            f"The tune split has {len(frauds)} frauds and {len(normals)} normal rows; a threshold needs "
-            "both: use more data, or data with labelled frauds."
-        )
-    for_recall = np.quantile(frauds, 1.0 - wanted_recall, method="lower")
-    for_budget = np.quantile(normals, 1.0 - false_alarms, method="higher")
-    return float(max(for_recall, for_budget))
-
-
 def run_fn(fn_args: Any) -> None:
-    """Fits the autoencoder to the training split's normal rows, sets units and threshold, exports."""
-    import tensorflow as tf
+    """Fits the autoencoder to the training split's normal rows, tunes the detector, exports it."""
     import tensorflow_transform as tft
     import tf_keras as keras
 
@@ -112,23 +51,62 @@ def run_fn(fn_args: Any) -> None:
     parameters = training.parameters(fn_args)
     batch = parameters["batch_size"]
     rows = training.dataset(fn_args.train_files, spec, LABEL_KEY, 4096)
-    steps = sum(int(tf.math.ceil(len(labels) / batch)) for _, labels in rows)
+    steps = sum(-(-len(labels) // batch) for _, labels in rows)
     model = build_model({**parameters, "steps": steps * parameters["epochs"]})
     train = training.dataset(fn_args.train_files, spec, LABEL_KEY, batch, shuffle=50_000).map(_normal_pairs)
     tune = training.dataset(fn_args.eval_files, spec, LABEL_KEY, 4096)
     history = training.fit(model, fn_args, train, tune.map(_normal_pairs), parameters["epochs"])
 
-    unit = column_units(_residuals(model, rows.map(_normal_pairs)))
-    detector = make_detector(model, unit, 1.0)
-    scored = [(detector.error(x[INPUTS_KEY]).numpy(), y.numpy().ravel()) for x, y in tune]
-    errors, labels = (np.concatenate(part) for part in zip(*scored, strict=True))
-    threshold = choose_threshold(errors, labels, parameters["wanted_recall"], parameters["false_alarms"])
-    detector.threshold.assign(threshold)
-    _write_tuning(Path(fn_args.model_run_dir), errors, labels, threshold, history.history)
+    detector, facts = tuned_detector(model, _residuals(model, rows), _residuals(model, tune), parameters)
+    folder = Path(fn_args.model_run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    facts["final_loss"] = history.history.get("loss", [None])[-1]
+    (folder / TUNING_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
     training.export(detector, fn_args, signatures(detector, transformed))
 
 
-def signatures(detector: tf.Module, transformed: Any) -> dict[str, Any]:
+def tuned_detector(
+    model: keras.Model,
+    fitted: tuple[np.ndarray, np.ndarray],
+    held_out: tuple[np.ndarray, np.ndarray],
+    parameters: dict[str, Any],
+) -> tuple[Any, dict[str, Any]]:
+    """The detector, and facts about its tuning for people.
+
+    `fitted` and `held_out` are (residuals [n, 29], labels [n]) of the train and the tune split. Units come from
+    fitted normals, weights from held-out rows, the threshold from held-out frauds and all these normals. Raises
+    ValueError if the held-out rows lack a class.
+    """
+    (residuals, labels), (held_residuals, held_labels) = fitted, held_out
+    frauds = int(held_labels.sum())
+    if frauds in (0, len(held_labels)):
+        raise ValueError(
+            f"The tune split has {frauds} frauds in {len(held_labels)} rows; a threshold needs both classes: use "
+            "more data, or data with labelled frauds."
+        )
+    units = detecting.column_units(residuals[labels == 0])
+    evident = detecting.evidence(held_residuals, units)
+    weights = detecting.column_weights(evident, held_labels)
+    errors = evident @ weights
+    normals = np.concatenate(
+        [errors[held_labels == 0], detecting.evidence(residuals[labels == 0], units) @ weights]
+    )
+    threshold = detecting.choose_threshold(
+        errors[held_labels == 1], normals, parameters["wanted_recall"], parameters["false_alarms"]
+    )
+    flagged = errors >= threshold
+    facts = {
+        "threshold": threshold,
+        "tune_rows": len(held_labels),
+        "tune_frauds": frauds,
+        "tune_recall": float(flagged[held_labels == 1].mean()),
+        "tune_false_alarms": float(flagged[held_labels == 0].mean()),
+        "weights": [round(float(weight), 4) for weight in weights],
+    }
+    return detecting.make_detector(model, units, weights, threshold), facts
+
+
+def signatures(detector: Any, transformed: Any) -> dict[str, Any]:
     """`serving_default` and `serve_examples`: serialized tf.Examples [n] -> outputs; and `slice_features`."""
     import tensorflow as tf
 
@@ -151,22 +129,10 @@ def _normal_pairs(features: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf
     return normal, normal
 
 
-def _residuals(model: keras.Model, pairs: tf.data.Dataset) -> np.ndarray:
-    return np.concatenate([(model(x, training=False) - y).numpy()[:, :SCORED] for x, y in pairs])
-
-
-def _write_tuning(
-    folder: Path, errors: np.ndarray, labels: np.ndarray, threshold: float, history: dict[str, Any]
-) -> None:
-    """What the report and a curious person want to know about the threshold, next to the TensorBoard logs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    flagged = errors >= threshold
-    facts = {
-        "threshold": threshold,
-        "tune_rows": len(labels),
-        "tune_frauds": int(labels.sum()),
-        "tune_recall": float(flagged[labels == 1].mean()),
-        "tune_false_alarms": float(flagged[labels == 0].mean()),
-        "history": {key: [float(v) for v in values] for key, values in history.items()},
-    }
-    (folder / TUNING_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+def _residuals(model: keras.Model, rows: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    residuals, labels = [], []
+    for features, label in rows:
+        given = features[INPUTS_KEY]
+        residuals.append((model(given, training=False) - given).numpy()[:, :SCORED].astype(np.float64))
+        labels.append(label.numpy().ravel())
+    return np.concatenate(residuals), np.concatenate(labels)
