@@ -1,0 +1,1 @@
+"""ExampleGen whose rows, and their splits, come from a function of the project."""
