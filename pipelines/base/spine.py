@@ -6,6 +6,7 @@ opens no file but the reviewed schema's presence, and knows no orchestrator.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Sequence
@@ -92,14 +93,17 @@ def spine(
     ).with_id("LatestBlessedModel")
 
     # Bars and slices from the card; the blessing is its answer.
-    evaluator = tfx.components.Evaluator(
-        examples=examples,
-        model=trainer.outputs["model"],
-        baseline_model=resolver.outputs["model"],
-        example_splits=[eval_split],
-        eval_config=eval_config(project, settings),
-        schema=schema,
-    )
+    judged = {
+        "examples": examples,
+        "model": trainer.outputs["model"],
+        "baseline_model": resolver.outputs["model"],
+    }
+    if project.evaluation.function:
+        evaluator = own_evaluator(project, settings, judged, transform.outputs["transform_graph"], eval_split)
+    else:
+        evaluator = tfx.components.Evaluator(
+            **judged, example_splits=[eval_split], eval_config=eval_config(project, settings), schema=schema
+        )
 
     # Blessed models go where the model server looks; each push appears at once and whole.
     pusher = tfx.components.Pusher(
@@ -121,6 +125,25 @@ def spine(
         evaluator,
         pusher,
     ]
+
+
+def own_evaluator(
+    project: Project, settings: Settings, judged: dict[str, Any], transform_graph: Any, eval_split: str
+) -> Any:
+    """The Evaluator of a card with `Evaluation.function`: same inputs, artifacts and bars, the project's measure."""
+    from components.function_evaluator.component import FunctionEvaluator
+
+    card = project.evaluation
+    return FunctionEvaluator(
+        **judged,
+        transform_graph=transform_graph,
+        example_splits=[eval_split],
+        function=card.function,
+        code=source_digest(card.function.rpartition(".")[0]) + source_digest(FunctionEvaluator.__module__),
+        bars=[dataclasses.asdict(bar) for bar in project.bars(settings.profile, settings.variant)],
+        slices=card.slices,
+        parameters=training_config(project, settings)[PARAMETERS_KEY],
+    )
 
 
 def training_config(project: Project, settings: Settings) -> dict[str, Any]:
