@@ -50,7 +50,7 @@ def parser(prog: str = "viaduct bench-serving") -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     p = parser()
-    options = p.parse_args(argv)
+    options = p.parse_intermixed_args(argv)
     if options.clients < 1 or options.seconds <= 0:
         p.error(f"--clients {options.clients} and --seconds {options.seconds:g} must be positive")
     try:

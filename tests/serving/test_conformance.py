@@ -255,8 +255,7 @@ ERRORS = {
     "classify with a signature that predicts": (
         lambda c: c.classify("scaled", ROWS),
         "INVALID_ARGUMENT",
-        "Expected classification signature method_name to be tensorflow/serving/classify. Was: "
-        "tensorflow/serving/predict",
+        "No classification inputs found in SignatureDef",
     ),
     "a row that is no example of this model": (
         lambda c: c.predict_examples("examples", [{"x": [1.0]}]),
