@@ -1,0 +1,118 @@
+"""Runs under the real scheduler and PostgreSQL: results, dates, data that comes late, two at once."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from dags import spans
+from dags.run_folder import run_id_for
+from pipelines.base.project import ProjectError
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("airflow"),
+    pytest.mark.timeout(900),
+]
+
+
+def _days_of(airflow, run_id: str) -> list[int]:
+    """The days the run's model has seen, as it wrote them."""
+    record = airflow.record(run_id)
+    (model,) = [output["uri"] for output in record.nodes["Train"].summary["outputs"]]
+    return json.loads((Path(model) / "Format-Serving" / "saved_model.pb").read_text())
+
+
+def test_a_triggered_run_is_green_and_record_xcom_and_metadata_agree(airflow):
+    run_id = airflow.trigger(seconds=0.01)
+    assert airflow.finished(run_id) == "success"
+    record = airflow.record(run_id)
+    assert record.state == "succeeded" and record.runner == "airflow"
+    assert {node.state for node in record.nodes.values()} == {"done"}
+    assert airflow.pushes_of(run_id) == 1
+    assert airflow.executions(run_id, "Train") == ["COMPLETE"]
+    path = f"dags/probe/dagRuns/{run_id}/taskInstances/Pusher/xcomEntries/return_value".replace("+", "%2B")
+    pushed = airflow.api.call("GET", path)["value"]
+    assert record.pushed and record.pushed in str(pushed)
+
+
+def test_the_run_shows_in_the_command_that_lists_runs(airflow):
+    run_id = airflow.trigger(seconds=0.01)
+    airflow.finished(run_id)
+    listed = airflow.command(sys.executable, "-m", "pipelines", "runs", "probe")
+    assert run_id_for("probe", run_id) in listed.stdout and "succeeded" in listed.stdout, listed.stderr
+
+
+def test_trigger_with_wait_follows_the_run_and_says_how_it_ended(airflow):
+    command = [
+        sys.executable,
+        "-m",
+        "dags.control",
+        "trigger",
+        "probe",
+        "--set",
+        "seconds=0.02",
+        "--wait",
+        "--plain",
+    ]
+    done = airflow.command(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Pusher" in done.stdout and "done" in done.stdout and "pushed" in done.stdout
+
+
+def test_a_wrong_parameter_is_refused_before_airflow_is_asked(airflow):
+    done = airflow.command(sys.executable, "-m", "dags.control", "trigger", "probe", "--set", "secnds=1")
+    assert done.returncode == 1 and "Did you mean 'seconds'?" in done.stderr
+
+
+def test_the_form_refuses_a_parameter_of_the_wrong_type(airflow):
+    with pytest.raises(ProjectError, match=r"400.*seconds|400.*soon"):
+        airflow.trigger(seconds="soon")
+
+
+def test_two_runs_at_once_are_both_right(airflow):
+    first, second = airflow.trigger(seconds=1.1), airflow.trigger(seconds=1.2)
+    assert [airflow.finished(first), airflow.finished(second)] == ["success", "success"]
+    assert airflow.pushes_of(first) == airflow.pushes_of(second) == 1
+
+
+def test_a_cleared_run_does_not_publish_twice(airflow):
+    run_id = airflow.trigger(seconds=0.03)
+    airflow.finished(run_id)
+    body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
+    airflow.api.call("POST", "dags/probe/clearTaskInstances", body)
+    assert airflow.finished(run_id) == "success"
+    assert airflow.pushes_of(run_id) == 1
+    assert airflow.executions(run_id, "Train") == ["COMPLETE"]
+
+
+def test_a_scheduled_run_waits_for_its_days_data_and_takes_no_other(airflow):
+    runs = airflow.api.call("GET", "dags/probe/dagRuns?order_by=execution_date")["dag_runs"]
+    scheduled = next(run for run in runs if run["run_type"] == "scheduled")
+    assert scheduled["state"] == "running", "it must wait: its data is not there"
+    day = datetime.date.fromisoformat(scheduled["data_interval_start"][:10])
+    airflow.deliver(spans.number_of(day) + 40)
+    airflow.deliver(spans.number_of(day))
+    assert airflow.finished(scheduled["dag_run_id"]) == "success"
+    assert _days_of(airflow, scheduled["dag_run_id"]) == [spans.number_of(day)]
+
+
+def test_a_backfill_trains_each_date_on_its_own_data_in_order(airflow):
+    days = [datetime.date(2026, 2, 1) + datetime.timedelta(days=n) for n in range(5)]
+    for day in days:
+        airflow.deliver(spans.number_of(day))
+    command = ["airflow", "dags", "backfill", "probe", "-s", str(days[0]), "-e", str(days[-1])]
+    done = airflow.command(*command, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    ids = [f"backfill__{day}T00:00:00+00:00" for day in days]
+    assert [_days_of(airflow, run_id) for run_id in ids] == [[spans.number_of(day)] for day in days]
+    trained = [airflow.record(run_id).nodes["Train"] for run_id in ids]
+    assert all(a.ended <= b.started for a, b in itertools.pairwise(trained))
+    records = [airflow.record(run_id) for run_id in ids]
+    assert [record.settings["span"] for record in records] == [spans.number_of(day) for day in days]
