@@ -1,0 +1,123 @@
+"""Embedding and three recurrent layers, small enough for a browser, and signatures that begin with raw text.
+
+GRUs are built with reset_after=False, the only form TensorFlow.js has. Padding is not masked: it stands in front,
+and the network learns to start after it, in the browser as here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.base import training
+from pipelines.sentiment.features import FIRST_WORD, LABEL_KEY, LENGTH, SLICE_KEYS, TEXT_KEY, TOKENS_KEY, UNKNOWN, VOCABULARY
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras as keras
+
+EMBEDDING, UNITS = 8, (16, 8, 4)
+# What the TF.js exporter takes: Keras's HDF5, in the training's run folder so that the served model stays lean.
+KERAS_FILE = "keras.h5"
+
+
+def build_model(parameters: dict[str, Any]) -> keras.Model:
+    """Word numbers [n, 40] -> score [n, 1] between 0 (negative) and 1 (positive), compiled.
+
+    `parameters`: "variant" (gru or lstm), "words" (size of the vocabulary), "learning_rate".
+    """
+    import tf_keras as keras
+
+    tokens = keras.Input((LENGTH,), name=TOKENS_KEY)
+    hidden = keras.layers.Embedding(parameters["words"] + FIRST_WORD, EMBEDDING)(tokens)
+    for units in UNITS:
+        sequences = units != UNITS[-1]
+        if parameters["variant"] == "gru":
+            hidden = keras.layers.GRU(units, return_sequences=sequences, reset_after=False)(hidden)
+        else:
+            hidden = keras.layers.LSTM(units, return_sequences=sequences)(hidden)
+    score = keras.layers.Dense(1, "sigmoid", name="score")(hidden)
+    model = keras.Model(tokens, score, name=f"sentiment_{parameters['variant']}")
+    model.compile(keras.optimizers.Adam(parameters["learning_rate"], clipnorm=1.0), "binary_crossentropy", ["accuracy"])
+    return model
+
+
+def run_fn(fn_args: Any) -> None:
+    """Fits to the training split, keeps the epoch that did best on the tune split, exports."""
+    import tensorflow_transform as tft
+    import tf_keras as keras
+
+    keras.utils.set_random_seed(3)
+    transformed = tft.TFTransformOutput(fn_args.transform_output)
+    spec = transformed.transformed_feature_spec()
+    parameters = training.parameters(fn_args)
+    model = build_model({**parameters, "words": transformed.vocabulary_size_by_name(VOCABULARY)})
+    train = training.dataset(fn_args.train_files, spec, LABEL_KEY, parameters["batch_size"], shuffle=20_000)
+    tune = training.dataset(fn_args.eval_files, spec, LABEL_KEY, 512)
+    best = BestEpoch()
+    training.fit(
+        model,
+        fn_args,
+        train.map(forgetting(parameters["word_dropout"])),
+        tune.map(lambda features, label: (features[TOKENS_KEY], label)),
+        parameters["epochs"],
+        callbacks=[best.callback()],
+    )
+    best.restore(model)
+    Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
+    model.save(str(Path(fn_args.model_run_dir) / KERAS_FILE), save_format="h5", include_optimizer=False)
+    training.export(model, fn_args, signatures(model, transformed))
+
+
+def forgetting(share: float) -> Any:
+    """(features, label) -> (tokens, label) with `share` of the words replaced by the unknown one.
+
+    The network then does not lean on single words, and learns what to do with words it has never seen.
+    """
+    import tensorflow as tf
+
+    def forget(features: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        tokens = features[TOKENS_KEY]
+        lost = (tf.random.uniform(tf.shape(tokens)) < share) & (tokens >= FIRST_WORD)
+        return tf.where(lost, tf.constant(UNKNOWN, tokens.dtype), tokens), label
+
+    return forget
+
+
+class BestEpoch:
+    """Remembers the weights of the epoch with the lowest loss on the tune split."""
+
+    def __init__(self) -> None:
+        self.loss = float("inf")
+        self.weights: list[Any] | None = None
+
+    def callback(self) -> keras.callbacks.Callback:
+        import tf_keras as keras
+
+        def look(epoch: int, logs: dict[str, float]) -> None:
+            if logs["val_loss"] < self.loss:
+                self.loss, self.weights = logs["val_loss"], callback.model.get_weights()
+
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=look)
+        return callback
+
+    def restore(self, model: keras.Model) -> None:
+        if self.weights is not None:
+            model.set_weights(self.weights)
+
+
+def signatures(model: keras.Model, transformed: Any) -> dict[str, Any]:
+    """`serving_default`: `text` [n] -> `score` and `positive` [n], `tokens` [n, 40]; `serve_examples` likewise."""
+    import tensorflow as tf
+
+    def outputs(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        score = model(features[TOKENS_KEY], training=False)[:, 0]
+        return {"score": score, "positive": tf.cast(score >= 0.5, tf.int64), "tokens": features[TOKENS_KEY]}
+
+    serve_examples = training.examples_signature(outputs, transformed, model, label_keys=[LABEL_KEY, *SLICE_KEYS])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=TEXT_KEY)])
+    def serve_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return outputs(model.tft_layer({TEXT_KEY: text[:, None]}))
+
+    return {"serving_default": serve_text, "serve_examples": serve_examples}
