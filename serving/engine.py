@@ -90,11 +90,11 @@ class Signature:
         return call
 
     def timed(self, seconds: float) -> None:
-        """Hears what a small call took. Slow ones count little: they mostly waited for other threads."""
+        """Hears what a small call took. Slow ones count little: they mostly waited for a processor."""
         if self.seconds is None or seconds < self.seconds:
             self.seconds = seconds
         else:
-            self.seconds = self.seconds * 0.95 + seconds * 0.05
+            self.seconds = self.seconds * 0.95 + min(seconds, self.seconds * 4) * 0.05
 
 
 def _array(value: Any) -> np.ndarray:

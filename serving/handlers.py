@@ -9,8 +9,7 @@ are ServingError.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving import messages, tensors, wire
 from serving.core.servable import Handle
@@ -33,8 +32,7 @@ SIGNATURE_DEF = "signature_def"
 RELOAD_WAIT_S = 600.0
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(NamedTuple):
     """A ModelSpec: the model, its version or label (neither: the newest), the signature ("": the default)."""
 
     name: str

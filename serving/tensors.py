@@ -7,17 +7,19 @@ directly. It knows no signatures; strings are object arrays of bytes.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from serving import wire
 from serving.errors import InvalidArgument
 
 # A few bytes may claim a huge shape, whose single value would then be spread over gigabytes.
-MAX_EXPANDED_BYTES = 256 * 2**20
+MAX_EXPANDED_BYTES = 64 * 2**20
 MAX_DIMENSIONS = 254
 
 
@@ -116,7 +118,7 @@ def _packed_varints(values: np.ndarray) -> bytes:
 def _shape_of(tensor: Any, name: str) -> tuple[int, ...]:
     proto = tensor.tensor_shape
     shape = tuple([d.size for d in proto.dim])
-    if proto.unknown_rank or len(shape) > MAX_DIMENSIONS or any(s < 0 for s in shape):
+    if proto.unknown_rank or len(shape) > MAX_DIMENSIONS or (shape and min(shape) < 0):
         raise InvalidArgument(
             f"tensor parsing error: {name} (its shape must be known: unknown_rank={proto.unknown_rank}, "
             f"sizes {list(shape)[:8]})"
@@ -174,16 +176,17 @@ def _values(tensor: Any, field: str, held: Any, dtype: np.dtype, count: int, nam
         raise InvalidArgument(f"tensor parsing error: {name} ({field}: {error})") from None
     if values.size >= count and values.size > 0:
         return values
-    return _unpacked(tensor, field, values, dtype)
+    return _unpacked(tensor, field, values, dtype, name)
 
 
-def _unpacked(tensor: Any, field: str, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _unpacked(tensor: Any, field: str, values: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     """Values that came one by one (wire types other than "packed") lie in the twin's unknown fields."""
-    if values.size == 0 and not tensor.UnknownFields():
-        return values
     if not tensor.UnknownFields():
         return values
-    whole = wire.tensor_pb2.TensorProto.FromString(tensor.SerializeToString())
+    try:
+        whole = wire.tensor_pb2.TensorProto.FromString(tensor.SerializeToString())
+    except DecodeError:
+        raise InvalidArgument(f"tensor parsing error: {name} (its fields are damaged)") from None
     numbers = list(getattr(whole, field))
     if field.endswith("complex_val"):
         part = np.float32 if field[0] == "s" else np.float64
@@ -229,15 +232,16 @@ def _string_content(content: bytes, count: int, shape: tuple[int, ...], name: st
     return result.reshape(shape)
 
 
+@functools.lru_cache(maxsize=256)
+def _shape_proto(shape: tuple[int, ...]) -> Any:
+    return wire.tensor_shape_pb2.TensorShapeProto(dim=[{"size": size} for size in shape])
+
+
 def encode(array: np.ndarray, tensor: Any, as_content: bool = False) -> None:
     """Writes an ndarray into an empty `messages.Tensor`, as value fields or as `tensor_content`."""
     number = type_number(array.dtype)
     tensor.dtype = number
-    dim = tensor.tensor_shape.dim
-    for size in array.shape:
-        dim.add(size=size)
-    if not array.shape:
-        tensor.tensor_shape.SetInParent()
+    tensor.tensor_shape.CopyFrom(_shape_proto(array.shape))
     if array.size == 0:
         return
     dtype, field, held = _TYPES[number]

@@ -136,3 +136,10 @@ def test_the_twins_read_and_write_the_original_messages():
     read = messages.PredictRequest.FromString(request.SerializeToString())
     assert [entry.key for entry in read.inputs] == ["x"]
     assert wire.predict_pb2.PredictRequest.FromString(read.SerializeToString()) == request
+
+
+def test_damage_in_a_field_that_is_not_read_is_a_refusal_too():
+    # Found by mutated requests: a variant_val (15) that is no message, beside a tensor without values.
+    tensor = messages.Tensor.FromString(b"\x08\x0a\x12\x04\x12\x02\x08\x02z\x02\x01\x00")
+    with pytest.raises(InvalidArgument, match="tensor parsing error: x"):
+        tensors.decode(tensor, "x")
