@@ -42,7 +42,9 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
         if name in bars:
             # On the overall slice only: TFMA checks a plain threshold on every slice, however few rows it has.
             metric.per_slice_thresholds.append(
-                tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=_threshold(bars[name]))
+                tfma.PerSliceMetricThreshold(
+                    slicing_specs=[tfma.SlicingSpec()], threshold=_threshold(bars[name])
+                )
             )
     return tfma.EvalConfig(
         model_specs=[
@@ -56,7 +58,9 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=keys) for keys in card.slices)],
         metrics_specs=[
             tfma.MetricsSpec(
-                metrics=[tfma.MetricConfig(class_name=name) for name in ("ExampleCount", *PLOTS.get(card.task, ()))]
+                metrics=[
+                    tfma.MetricConfig(class_name=name) for name in ("ExampleCount", *PLOTS.get(card.task, ()))
+                ]
                 + metrics
             )
         ],

@@ -60,7 +60,7 @@ def detail(record: NodeRecord, progress: dict[str, Any]) -> str:
 
 def seconds(record: NodeRecord) -> str:
     """Elapsed time of a node, '' before it starts."""
-    if not record.started:
+    if not record.started or (record.ended and record.ended < record.started):
         return ""
     return f"{(record.ended or time.time()) - record.started:.1f} s"
 
@@ -169,6 +169,8 @@ def summary(project: Project, record: RunRecord, folder: Path) -> list[str]:
         bars = project.bars(record.settings["profile"], record.settings["variant"])
         for _, met, text in bar_lines(bars, record.metrics):
             lines.append(f"  [{'green' if met else 'red'}]{'pass' if met else 'MISS'}[/]  {escape(text)}")
+    # Bars are told above; what is left is the comparison with the last blessed model.
+    lines += [f"  [red]MISS[/]  {escape(gate)}" for gate in record.failed_gates if "changed by" in gate]
     if record.pushed:
         lines.append(f"[green]Blessed and pushed[/]: {record.pushed}")
     elif record.blessed is False:

@@ -21,8 +21,6 @@ from pipelines.base.digest import source_digest
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.project import Settings
 
-ACTIVE = ("waiting", "running")
-
 
 @dataclass
 class NodeRecord:
@@ -53,6 +51,7 @@ class RunRecord:
     state: str = "running"
     blessed: bool | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    failed_gates: list[str] = field(default_factory=list)
     pushed: str = ""
     model: str = ""
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
@@ -64,6 +63,15 @@ class RunRecord:
         aside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
         os.replace(aside, folder / "run.json")
 
+    def stop(self, state: str, error: str = "") -> None:
+        """Ends what had not ended: running nodes get `state`, waiting ones were never begun."""
+        now = time.time()
+        for node in self.nodes.values():
+            if node.state == "running":
+                node.state, node.error, node.ended = state, error, now
+            elif node.state == "waiting":
+                node.state = "skipped"
+
     def settle(self, name: str, summary: dict[str, Any] | None, error: str = "") -> None:
         """Writes down how node `name` ended: with a summary, or without one because of `error`."""
         node = self.nodes[name]
@@ -73,6 +81,7 @@ class RunRecord:
             return
         node.state, node.summary, node.error = "cached" if summary["cached"] else "done", summary, ""
         self.metrics.update(summary.get("metrics", {}))
+        self.failed_gates = summary.get("failed_gates", self.failed_gates)
         if "blessed" in summary:
             self.blessed = summary["blessed"]
         if summary.get("pushed"):

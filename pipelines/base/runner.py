@@ -113,9 +113,7 @@ def _prepare(
     )
     for other in dead:
         other.state, other.ended = "failed", time.time()
-        for node in other.nodes.values():
-            if node.state in run_record.ACTIVE:
-                node.state, node.error = "failed", "the process that ran it ended"
+        other.stop("failed", "the process that ran it ended")
         other.write(paths.runs / other.run_id)
         view.say(f"Run {other.run_id} ended without saying so; its unfinished nodes are marked failed.")
     target = folder / "ir.json"
@@ -237,10 +235,7 @@ def _cancel(
     with running.lock:
         for call in running.calls.values():
             call.cancel()
-    for node in record.nodes.values():
-        if node.state in run_record.ACTIVE:
-            node.state = "cancelled" if node.state == "running" else "skipped"
-            node.ended = time.time()
+    record.stop("cancelled")
     try:
         kwargs = {"home": str(paths.home), "run_id": record.run_id, "reason": "cancelled by the user"}
         _caller(paths, folder, use_host)("cancel", "pipelines.base.node:fail_active", kwargs)

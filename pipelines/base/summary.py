@@ -16,7 +16,8 @@ from typing import Any
 def summarise(store: Any, execution_id: int, node_id: str) -> dict[str, Any]:
     """The summary of one execution: {'execution', 'cached', 'outputs': [{key, type, id, uri}], ...and by type}.
 
-    Examples give `rows` per split, a ModelEvaluation `metrics` of the whole split, a ModelBlessing `blessed`, a
+    Examples give `rows` per split, a ModelEvaluation `metrics` of the whole split
+    and `failed_gates`, a ModelBlessing `blessed`, a
     PushedModel `pushed` (its folder, or ''), ExampleAnomalies `anomalies`.
     """
     from ml_metadata.proto import metadata_store_pb2 as pb
@@ -69,7 +70,25 @@ def span_of(artifact: Any) -> int | None:
 
 
 def _evaluation(artifact: Any, node_id: str) -> dict[str, Any]:
-    return {"metrics": overall_metrics(artifact.uri)}
+    return {"metrics": overall_metrics(artifact.uri), "failed_gates": failed_gates(artifact.uri)}
+
+
+def failed_gates(uri: str) -> list[str]:
+    """What TFMA's validation held against the model, a line each; [] if nothing did or nothing was asked."""
+    import tensorflow_model_analysis as tfma
+
+    result = tfma.load_validation_result(uri)
+    lines = []
+    for per_slice in result.metric_validations_per_slice if result is not None else ():
+        for failure in per_slice.failures:
+            key, value = failure.metric_key, failure.metric_value.double_value.value
+            change = (
+                f"changed by {value:+.4g} against the last blessed model"
+                if key.is_diff
+                else f"is {value:.4g}"
+            )
+            lines.append(f"{key.name} {change}")
+    return lines
 
 
 def overall_metrics(uri: str) -> dict[str, float]:
