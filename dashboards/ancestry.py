@@ -152,12 +152,16 @@ def _tree(
     found: Neighbourhood, artifact: int, indent: str, lines: list[str], seen: set[int], *, upwards: bool
 ) -> None:
     for near in [s for s in found.steps if s.artifact == artifact and s.output == upwards]:
-        lines.append(f"{indent}{'by' if upwards else 'read by'} {found.nodes.get(near.execution, '?')} "
-                     f"in {found.runs.get(near.execution, '?')}")
+        lines.append(
+            f"{indent}{'by' if upwards else 'read by'} {found.nodes.get(near.execution, '?')} "
+            f"in {found.runs.get(near.execution, '?')}"
+        )
         for far in [s for s in found.steps if s.execution == near.execution and s.output != upwards]:
             if far.artifact in found.artifacts:
                 again = far.artifact in seen
-                lines.append(f"{indent}  {far.key}: {_line(found, far.artifact)}{'  (above)' if again else ''}")
+                lines.append(
+                    f"{indent}  {far.key}: {_line(found, far.artifact)}{'  (above)' if again else ''}"
+                )
                 if not again:
                     seen.add(far.artifact)
                     _tree(found, far.artifact, indent + "    ", lines, seen, upwards=upwards)

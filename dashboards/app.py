@@ -16,10 +16,18 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from dashboards import pages_data, pages_home, pages_models, pages_quality, pages_runs, pages_serving, tensorboard
+from dashboards import (
+    pages_data,
+    pages_home,
+    pages_models,
+    pages_quality,
+    pages_runs,
+    pages_serving,
+    tensorboard,
+)
 from dashboards.export import export_page
 from dashboards.files import Missing
 from dashboards.metadata import Metadata
@@ -51,11 +59,15 @@ MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml", ".g
          ".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8"}  # fmt: skip
 
 
-def create_app(home: Path, servers: Sequence[str] = (), hosts: Iterable[str] = (), url: str = "") -> Starlette:
+def create_app(
+    home: Path, servers: Sequence[str] = (), hosts: Iterable[str] = (), url: str = ""
+) -> Starlette:
     """The app over one HOME. `servers` are REST addresses of model servers, `hosts` further Host names to answer."""
     site = Site(home.absolute(), Metadata(url or metadata_url(home.absolute())), Servers(servers))
     boards = tensorboard.Boards()
-    routes = [Route(path, _page(site, page), methods=["GET"]) for path, page in PAGES.items()]
+    routes: list[BaseRoute] = [
+        Route(path, _page(site, page), methods=["GET"]) for path, page in PAGES.items()
+    ]
     routes += [
         Route("/serving/request", _post(site, pages_serving.request), methods=["POST"]),
         Route("/tensorboard", _post(site, functools.partial(tensorboard.start, boards)), methods=["POST"]),
@@ -73,8 +85,14 @@ def create_app(home: Path, servers: Sequence[str] = (), hosts: Iterable[str] = (
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, hosts=hosts), Middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)],
-        exception_handlers={404: functools.partial(_not_found, site), Exception: functools.partial(_broken, site)},
+        middleware=[
+            Middleware(Guard, hosts=hosts),
+            Middleware(GZipMiddleware, minimum_size=2000, compresslevel=4),
+        ],
+        exception_handlers={
+            404: functools.partial(_not_found, site),
+            Exception: functools.partial(_broken, site),
+        },
         lifespan=lifespan,
         max_body_size=LARGEST_BODY,
     )
@@ -111,7 +129,9 @@ async def _report(site: Site, request: Request) -> Response:
     """A file of a Report artifact, by the artifact's id and the file's name."""
     query = request.query_params
     try:
-        file = await run_in_threadpool(pages_quality.report_file, site, query.get("artifact", ""), query.get("file", ""))
+        file = await run_in_threadpool(
+            pages_quality.report_file, site, query.get("artifact", ""), query.get("file", "")
+        )
     except Missing as missing:
         return HTMLResponse(site.render("error.html", title="Not here", text=str(missing)), 404)
     kind = MEDIA.get(file.suffix.lower(), "application/octet-stream")
@@ -125,7 +145,9 @@ async def _export(site: Site, request: Request) -> Response:
     except Missing as missing:
         return HTMLResponse(site.render("error.html", title="Not here", text=str(missing)), 404)
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in run_id)
-    return Response(page, media_type="text/html", headers={"Content-Disposition": f'attachment; filename="{name}.html"'})
+    return Response(
+        page, media_type="text/html", headers={"Content-Disposition": f'attachment; filename="{name}.html"'}
+    )
 
 
 async def _plotly(request: Request) -> Response:
@@ -154,7 +176,8 @@ async def _broken(site: Site, request: Request, error: Exception) -> Response:
     """A mistake of ours: the log has the trace, the page the kind of error."""
     log.exception("%s failed", request.url)
     if isinstance(error, HTTPException):
-        return HTMLResponse(site.render("error.html", title="Refused", text=str(error.detail)), error.status_code)
+        return HTMLResponse(
+            site.render("error.html", title="Refused", text=str(error.detail)), error.status_code
+        )
     text = f"This page failed with {type(error).__name__}; the dashboard's log has the details."
     return HTMLResponse(site.render("error.html", title="An error of the dashboard", text=text), 500)
-

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from dashboards.evaluation import Slice
 from dashboards.plots import Matrix, Plots
+from dashboards.words import when
 
 Chart = dict[str, Any]
 
@@ -41,7 +42,9 @@ def _axes(x: str, y: str, **more: Any) -> dict[str, Any]:
     return layout
 
 
-def curves(writers: Mapping[str, Sequence[tuple[int, float]]], x: str = "epoch or step", names: str = "") -> Chart:
+def curves(
+    writers: Mapping[str, Sequence[tuple[int, float]]], x: str = "epoch or step", names: str = ""
+) -> Chart:
     """One line per writer (train, validation) or per run."""
     data = [
         {
@@ -58,7 +61,7 @@ def curves(writers: Mapping[str, Sequence[tuple[int, float]]], x: str = "epoch o
 
 def history(values: Sequence[tuple[float, float, str]], bar: float | None, name: str) -> Chart:
     """A metric over runs: (time, value, run)."""
-    times = [1000 * t for t, _, _ in values]
+    times = [when(t) for t, _, _ in values]
     data: list[dict[str, Any]] = [
         {"type": "scatter", "mode": "lines+markers", "name": name, "x": times, "y": [v for _, v, _ in values],
          "text": [run for _, _, run in values]}
@@ -74,8 +77,17 @@ def roc(matrices: Sequence[Matrix], chosen: Matrix | None) -> Chart:
     points = [m for m in matrices if math.isfinite(m.recall) and math.isfinite(m.fall_out)]
     points = sorted(points, key=lambda m: (m.fall_out, m.recall))
     data = [
-        _line("model", [m.fall_out for m in points], [m.recall for m in points], [m.threshold for m in points]),
-        {"type": "scatter", "mode": "lines", "name": "chance", "x": [0, 1], "y": [0, 1], "line": {"dash": "dot"}},
+        _line(
+            "model", [m.fall_out for m in points], [m.recall for m in points], [m.threshold for m in points]
+        ),
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "chance",
+            "x": [0, 1],
+            "y": [0, 1],
+            "line": {"dash": "dot"},
+        },
     ]
     if chosen is not None:
         data.append(_mark(chosen.fall_out, chosen.recall, chosen.threshold))
@@ -87,9 +99,14 @@ def roc(matrices: Sequence[Matrix], chosen: Matrix | None) -> Chart:
 def precision_recall(matrices: Sequence[Matrix], chosen: Matrix | None) -> Chart:
     """Precision against recall; the dotted line is the share of positives."""
     points = sorted(
-        (m for m in matrices if math.isfinite(m.recall) and math.isfinite(m.precision)), key=lambda m: m.recall
+        (m for m in matrices if math.isfinite(m.recall) and math.isfinite(m.precision)),
+        key=lambda m: m.recall,
     )
-    data = [_line("model", [m.recall for m in points], [m.precision for m in points], [m.threshold for m in points])]
+    data = [
+        _line(
+            "model", [m.recall for m in points], [m.precision for m in points], [m.threshold for m in points]
+        )
+    ]
     if points:
         m = points[0]
         share = (m.tp + m.fn) / max(1.0, m.tp + m.fp + m.tn + m.fn)
@@ -153,8 +170,9 @@ def confusion(plots: Plots) -> Chart:
          "showscale": False,
          "hovertemplate": "actual %{y}, predicted %{x}<br>%{customdata:,.0f} rows (%{z:.1%})<extra></extra>"}
     ]  # fmt: skip
-    return {"data": data, "layout": _axes("predicted", "actual", xaxis={"type": "category"},
-                                          yaxis={"type": "category", "autorange": "reversed"}), "tall": True}  # fmt: skip
+    rows_down = {"type": "category", "autorange": "reversed"}
+    layout = _axes("predicted", "actual", xaxis={"type": "category"}, yaxis=rows_down)
+    return {"data": data, "layout": layout, "tall": True}
 
 
 def by_slice(slices: Sequence[Slice], metric: str, overall: float | None) -> Chart:
@@ -174,4 +192,8 @@ def by_slice(slices: Sequence[Slice], metric: str, overall: float | None) -> Cha
     if overall is not None and rows:
         data.append({"type": "scatter", "mode": "lines", "name": "all rows", "x": [overall, overall],
                      "y": [rows[0][0], rows[-1][0]], "line": {"dash": "dash"}})  # fmt: skip
-    return {"data": data, "layout": _axes(metric, "", yaxis={"type": "category", "automargin": True}), "rows": len(rows)}
+    return {
+        "data": data,
+        "layout": _axes(metric, "", yaxis={"type": "category", "automargin": True}),
+        "rows": len(rows),
+    }

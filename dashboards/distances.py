@@ -34,7 +34,8 @@ def jensen_shannon(one: FeatureStats, other: FeatureStats) -> float:
     for x, y in zip(_shares(one, edges), _shares(other, edges), strict=True):
         middle = (x + y) / 2
         result += sum(0.5 * z * math.log2(z / middle) for z in (x, y) if z > 0)
-    return min(1.0, max(0.0, result))
+    # Below this it is rounding, not distance.
+    return min(1.0, result) if result > 1e-9 else 0.0
 
 
 def _shares(feature: FeatureStats, edges: Sequence[float]) -> list[float]:

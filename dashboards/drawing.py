@@ -14,7 +14,7 @@ from markupsafe import Markup
 from dashboards.feature_stats import FeatureStats
 from dashboards.words import html, short
 
-BOX_W, BOX_H, GAP_X, GAP_Y = 158, 46, 40, 16
+BOX_W, BOX_H, GAP_X, GAP_Y = 166, 46, 34, 16
 
 
 def sparkline(values: Sequence[float], bar: float | None = None, label: str = "") -> Markup:
@@ -23,7 +23,10 @@ def sparkline(values: Sequence[float], bar: float | None = None, label: str = ""
     if not points:
         return Markup("")
     width, height, pad = 96.0, 24.0, 3.0
-    low, high = min([*points, *([bar] if bar is not None else [])]), max([*points, *([bar] if bar is not None else [])])
+    low, high = (
+        min([*points, *([bar] if bar is not None else [])]),
+        max([*points, *([bar] if bar is not None else [])]),
+    )
     span = (high - low) or 1.0
 
     def y(value: float) -> float:
@@ -31,7 +34,9 @@ def sparkline(values: Sequence[float], bar: float | None = None, label: str = ""
 
     step = (width - 2 * pad) / max(1, len(points) - 1)
     placed = [(pad + i * step, y(v)) for i, v in enumerate(points)]
-    title = f"{label}: {', '.join(short(v) for v in points[-12:])}" + (f" (bar {short(bar)})" if bar is not None else "")
+    title = f"{label}: {', '.join(short(v) for v in points[-12:])}" + (
+        f" (bar {short(bar)})" if bar is not None else ""
+    )
     parts = [f'<svg class="spark" viewBox="0 0 {width:g} {height:g}" role="img"><title>{html(title)}</title>']
     if bar is not None:
         parts.append(f'<line class="bar" x1="0" x2="{width:g}" y1="{y(bar):.1f}" y2="{y(bar):.1f}"/>')
@@ -51,7 +56,9 @@ def histogram(feature: FeatureStats | None, label: str) -> Markup:
     if not total:
         return Markup('<span class="quiet">no values</span>')
     highest, width = max(count for _, count in cells), 120 / len(cells)
-    parts = [f'<svg class="hist" viewBox="0 0 120 34" preserveAspectRatio="none" role="img"><title>{html(label)}</title>']
+    parts = [
+        f'<svg class="hist" viewBox="0 0 120 34" preserveAspectRatio="none" role="img"><title>{html(label)}</title>'
+    ]
     for i, (text, count) in enumerate(cells):
         # A bucket with one row among thousands must still be seen.
         tall = 0.0 if count < 0.5 else max(1.0, 32 * count / highest)
@@ -104,7 +111,7 @@ def graph(boxes: Sequence[Box], edges: Iterable[tuple[str, str]], label: str) ->
             places[name] = (2 + column * (BOX_W + GAP_X), top + row * (BOX_H + GAP_Y))
     parts = [
         f'<svg class="graph" viewBox="0 0 {width} {height:.0f}" role="group" aria-label="{html(label)}" '
-        f'style="min-width:{min(width, 0.72 * width):.0f}px;max-width:{width}px">'
+        f'style="min-width:{0.72 * width:.0f}px;max-width:{width}px">'
     ]
     parts += [_arrow(places[a], places[b]) for a, b in arrows]
     parts += [_box(box, *places[box.id]) for box in boxes]
@@ -115,10 +122,8 @@ def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
     x1, y1, x2, y2 = start[0] + BOX_W, start[1] + BOX_H / 2, end[0], end[1] + BOX_H / 2
     bend = max(18.0, (x2 - x1) / 2)
     head = f"M{x2 - 6:.0f} {y2 - 3.5:.1f} L{x2 - 0.5:.1f} {y2:.1f} L{x2 - 6:.0f} {y2 + 3.5:.1f}"
-    return (
-        f'<path class="arrow" d="M{x1:.0f} {y1:.1f} C{x1 + bend:.0f} {y1:.1f} {x2 - bend:.0f} {y2:.1f} {x2:.0f} {y2:.1f}"/>'
-        f'<path class="arrow" d="{head}"/>'
-    )
+    curve = f"M{x1:.0f} {y1:.1f} C{x1 + bend:.0f} {y1:.1f} {x2 - bend:.0f} {y2:.1f} {x2:.0f} {y2:.1f}"
+    return f'<path class="arrow" d="{curve}"/><path class="arrow" d="{head}"/>'
 
 
 def _box(box: Box, x: float, y: float) -> str:
@@ -126,10 +131,10 @@ def _box(box: Box, x: float, y: float) -> str:
     inner = (
         f'<rect x="{x:.0f}" y="{y:.1f}" width="{BOX_W}" height="{BOX_H}" rx="7"/>'
         f'<rect class="edge" x="{x:.0f}" y="{y:.1f}" width="5" height="{BOX_H}" rx="2.5"/>'
-        f'<text x="{x + 14:.0f}" y="{y + (19 if box.note else 27):.1f}">{html(_fit(box.title, 20))}</text>'
+        f'<text x="{x + 14:.0f}" y="{y + (19 if box.note else 27):.1f}">{html(_fit(box.title, 19))}</text>'
     )
     if box.note:
-        inner += f'<text class="note" x="{x + 14:.0f}" y="{y + 35:.1f}">{html(_fit(box.note, 25))}</text>'
+        inner += f'<text class="note" x="{x + 14:.0f}" y="{y + 35:.1f}">{html(_fit(box.note, 23))}</text>'
     inner = f'<g class="box {html(box.kind)}"><title>{html(hover)}</title>{inner}</g>'
     return f'<a href="{html(box.href)}">{inner}</a>' if box.href else inner
 
@@ -185,8 +190,10 @@ def _ordered(layers: list[list[str]], edges: Sequence[tuple[str, str]]) -> list[
         for at in range(1, len(layers)) if turn % 2 == 0 else range(len(layers) - 2, -1, -1):
             place = {n: (i + 0.5) / len(layer) for layer in layers for i, n in enumerate(layer)}
             beside = {
-                n: [place[a] for a, b in edges if b == n] if turn % 2 == 0 else [place[b] for a, b in edges if a == n]
+                n: [place[a] for a, b in edges if b == n]
+                if turn % 2 == 0
+                else [place[b] for a, b in edges if a == n]
                 for n in layers[at]
             }
-            layers[at].sort(key=lambda n: sum(beside[n]) / len(beside[n]) if beside[n] else place[n])  # noqa: B023
+            layers[at].sort(key=lambda n: sum(beside[n]) / len(beside[n]) if beside[n] else place[n])
     return layers

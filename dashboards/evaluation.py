@@ -181,7 +181,9 @@ def _gates(found: Evaluation, failures: dict[tuple[str, str], Any]) -> Iterator[
                 number = difference.value if difference is not None else None
                 if number is None:
                     continue  # the first model has nothing to be compared with
-            passed = number is not None and (low is None or number >= low) and (high is None or number <= high)
+            passed = (
+                number is not None and (low is None or number >= low) and (high is None or number <= high)
+            )
             seen.add(("", name))
             yield Gate(name, "", kind, what, number, passed)
     for (key, name), failure in sorted(failures.items()):
@@ -189,7 +191,11 @@ def _gates(found: Evaluation, failures: dict[tuple[str, str], Any]) -> Iterator[
             value = failure.metric_value.double_value.value
             threshold = _threshold_dict(failure.metric_threshold)
             for kind, low, high, what in _bounds(threshold):
-                passed = (low is None or value >= low) and (high is None or value <= high) if kind == "value" else True
+                passed = (
+                    (low is None or value >= low) and (high is None or value <= high)
+                    if kind == "value"
+                    else True
+                )
                 if not passed or kind == "change":
                     yield Gate(name, key, kind, what, value, False)
 
@@ -234,8 +240,11 @@ def _bounds(threshold: dict[str, Any]) -> Iterator[tuple[str, float | None, floa
     if change and change.get("absolute") is not None:
         bound = change["absolute"]
         higher = change.get("direction") == "HIGHER_IS_BETTER"
-        yield "change", bound if higher else None, None if higher else bound, (
-            f"change ≥ {_round(bound)}" if higher else f"change ≤ {_round(bound)}"
+        yield (
+            "change",
+            bound if higher else None,
+            None if higher else bound,
+            (f"change ≥ {_round(bound)}" if higher else f"change ≤ {_round(bound)}"),
         )
 
 

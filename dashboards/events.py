@@ -95,8 +95,20 @@ def _layers(tensor: Any) -> list[tuple[str, str, str]]:
 
 def _layer(layer: dict[str, Any]) -> tuple[str, str, str]:
     config = layer.get("config", {})
-    inputs = [str(i[0]) for node in layer.get("inbound_nodes", []) for i in (node if isinstance(node, list) else []) if i]
-    size = next((f"{key} {config[key]}" for key in ("units", "filters", "rate", "batch_input_shape") if key in config), "")
+    inputs = [
+        str(i[0])
+        for node in layer.get("inbound_nodes", [])
+        for i in (node if isinstance(node, list) else [])
+        if i
+    ]
+    size = next(
+        (
+            f"{key} {config[key]}"
+            for key in ("units", "filters", "rate", "batch_input_shape")
+            if key in config
+        ),
+        "",
+    )
     name = str(layer.get("name") or config.get("name") or "")
     return name, f"{layer.get('class_name', '?')} {size}".strip(), ", ".join(inputs)
 

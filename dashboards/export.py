@@ -28,7 +28,9 @@ LINK = re.compile(r'<a href="/[^"]*"([^>]*)>')
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the file and prints its name. Raises ProjectError for an unknown run."""
-    parser = argparse.ArgumentParser(prog="viaduct export", description="One run as a self-contained HTML file.")
+    parser = argparse.ArgumentParser(
+        prog="viaduct export", description="One run as a self-contained HTML file."
+    )
     parser.add_argument("run", help="a run's id (`viaduct runs`), or a project for its newest run")
     parser.add_argument("-o", "--output", type=Path, help="the file (RUN.html)")
     parser.add_argument("--home", type=Path, default=default_home(), help="HOME (VIADUCT_HOME, %(default)s)")
@@ -66,7 +68,9 @@ def export_page(site: Site, run_id: str) -> str:
     """The HTML of a run. Raises Missing if there is no such run."""
     record = site.runs.record(run_id)
     card = site.card(record.project)
-    sections = [(key, title, Markup(LINK.sub(r"<a\1>", body))) for key, title, body in _sections(site, record)]
+    sections = [
+        (key, title, Markup(LINK.sub(r"<a\1>", body))) for key, title, body in _sections(site, record)
+    ]
     charts = any('type="application/json"' in body for _, _, body in sections)
     return site.render(
         "export.html",
@@ -95,7 +99,7 @@ def _sections(site: Site, record: Any) -> list[tuple[str, str, str]]:
     from dashboards import pages_data, pages_quality, pages_runs
 
     notes = Notes()
-    run = site.render("_run_export.html", notes=notes, **{**pages_runs.overview(site, record, notes)})
+    run = site.render("_run_export.html", notes=notes, **pages_runs.overview(site, record, notes))
     data = site.render("_data.html", interactive=False, **pages_data.data_values(site, record, {}))
     training = site.render("_training.html", **pages_quality.training_values(site, record))
     values = pages_quality.evaluation_values(site, record, {})
@@ -136,7 +140,9 @@ def _pictures(site: Site, reports: list[dict[str, Any]]) -> list[dict[str, str]]
             except Missing:
                 continue
             data = base64.b64encode(file.read_bytes()).decode()
-            found.append({"file": report["file"], "source": f"data:{MEDIA[file.suffix.lower()]};base64,{data}"})
+            found.append(
+                {"file": report["file"], "source": f"data:{MEDIA[file.suffix.lower()]};base64,{data}"}
+            )
     return found
 
 

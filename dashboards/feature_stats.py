@@ -74,12 +74,19 @@ def _feature(feature: Any, rows: int) -> FeatureStats:
     kind = statistics_pb2.FeatureNameStatistics.Type.Name(feature.type).lower()
     name = ".".join(feature.path.step) or feature.name
     which = feature.WhichOneof("stats")
-    stats = getattr(feature, which) if which else None
+    stats: Any = getattr(feature, which) if which else None
     common = getattr(stats, "common_stats", None)
     present = int(common.num_non_missing) if common is not None else 0
     missing = 1 - present / rows if rows else 0.0
     values = (int(common.min_num_values), int(common.max_num_values)) if common is not None else (0, 0)
-    basic = {"name": name, "type": kind, "rows": rows, "present": present, "missing": missing, "values": values}
+    basic = {
+        "name": name,
+        "type": kind,
+        "rows": rows,
+        "present": present,
+        "missing": missing,
+        "values": values,
+    }
     if which == "num_stats":
         return FeatureStats(**basic, **_numbers(stats))
     if which == "string_stats":
@@ -92,8 +99,11 @@ def _feature(feature: Any, rows: int) -> FeatureStats:
         )
     if which == "bytes_stats":
         return FeatureStats(
-            **basic, unique=int(stats.unique) or None, length=float(stats.avg_num_bytes),
-            minimum=float(stats.min_num_bytes), maximum=float(stats.max_num_bytes),
+            **basic,
+            unique=int(stats.unique) or None,
+            length=float(stats.avg_num_bytes),
+            minimum=float(stats.min_num_bytes),
+            maximum=float(stats.max_num_bytes),
         )
     return FeatureStats(**basic)
 
@@ -152,7 +162,9 @@ def read_schema(folder: Path) -> list[SchemaFeature]:
 def _schema_feature(feature: Any, domains: dict[str, str]) -> SchemaFeature:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    presence = f"in {feature.presence.min_fraction:.0%} of rows" if feature.presence.min_fraction else "optional"
+    presence = (
+        f"in {feature.presence.min_fraction:.0%} of rows" if feature.presence.min_fraction else "optional"
+    )
     if feature.HasField("shape"):
         shape = " × ".join(str(dim.size) for dim in feature.shape.dim) or "one value"
     elif feature.HasField("value_count"):
@@ -198,7 +210,10 @@ def read_drift(file: Path) -> list[Drift]:
     for info in found.drift_skew_info:
         for kind, measurements in (("drift", info.drift_measurements), ("skew", info.skew_measurements)):
             for m in measurements:
-                measure = anomalies_pb2.DriftSkewInfo.MeasurementType.Name(m.type).lower().replace("_", " ") if hasattr(
-                    anomalies_pb2.DriftSkewInfo, "MeasurementType") else str(m.type)
+                measure = (
+                    anomalies_pb2.DriftSkewInfo.MeasurementType.Name(m.type).lower().replace("_", " ")
+                    if hasattr(anomalies_pb2.DriftSkewInfo, "MeasurementType")
+                    else str(m.type)
+                )
                 listed.append(Drift(split, ".".join(info.path.step), kind, measure, m.value, m.threshold))
     return listed

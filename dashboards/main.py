@@ -42,9 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="viaduct dashboard", description="Browse runs, data, models, lineage and serving; read-only, offline."
+        prog="viaduct dashboard",
+        description="Browse runs, data, models, lineage and serving; read-only, offline.",
     )
-    parser.add_argument("--home", type=_folder, default=default_home(), help="HOME (VIADUCT_HOME, %(default)s)")
+    parser.add_argument(
+        "--home", type=_folder, default=default_home(), help="HOME (VIADUCT_HOME, %(default)s)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port; 0 takes a free one ({PORT})")
     parser.add_argument(
@@ -52,7 +55,11 @@ def _parser() -> argparse.ArgumentParser:
         help=f"REST address of a model server, repeatable ({DEFAULT_SERVERS[0]})",
     )  # fmt: skip
     parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="further Host name to answer, repeatable"
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="further Host name to answer, repeatable",
     )
     return parser
 
@@ -69,7 +76,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ProjectError(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port.") from error
+        raise ProjectError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
+        ) from error
     return listener
 
 

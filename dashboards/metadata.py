@@ -111,8 +111,7 @@ class Metadata:
         steps = self.steps(executions=[e.id for e in executions])
         names = {}
         for execution in executions:
-            contexts = self._call(lambda s, e=execution: s.get_contexts_by_execution(e.id))
-            node = next((c.name for c in contexts if c.type == "node"), "")
+            node = self.contexts(execution.id).get("node", "")
             names[execution.id] = node.rpartition(".")[2] or execution.type
         return RunMetadata(executions, steps, self.artifacts({s.artifact for s in steps}), names)
 
@@ -152,7 +151,9 @@ class Metadata:
             events += self._call(lambda s: s.get_events_by_execution_ids(of_executions))
         known = (*INPUT_EVENTS, *OUTPUT_EVENTS)
         return [
-            Step(e.artifact_id, e.execution_id, e.type in OUTPUT_EVENTS, _key(e)) for e in events if e.type in known
+            Step(e.artifact_id, e.execution_id, e.type in OUTPUT_EVENTS, _key(e))
+            for e in events
+            if e.type in known
         ]
 
     def contexts(self, execution: int) -> dict[str, str]:
@@ -195,7 +196,9 @@ class Metadata:
         if item.type:
             return item.type
         if item.type_id not in self._kinds.get(what, {}):
-            kinds = self._call(lambda s: s.get_artifact_types() if what == "artifact" else s.get_execution_types())
+            kinds = self._call(
+                lambda s: s.get_artifact_types() if what == "artifact" else s.get_execution_types()
+            )
             self._kinds[what] = {kind.id: kind.name for kind in kinds}
         return self._kinds[what].get(item.type_id, "?")
 
@@ -213,7 +216,9 @@ class Metadata:
                 with self._lock:
                     self._store = None
                 if attempt == ATTEMPTS - 1:
-                    raise Missing(f"ML Metadata cannot be read: {type(error).__name__}: {error}"[:500]) from error
+                    raise Missing(
+                        f"ML Metadata cannot be read: {type(error).__name__}: {error}"[:500]
+                    ) from error
                 time.sleep(0.05 * 2**attempt)
         raise AssertionError("unreachable")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def data_values(site: Site, record: RunRecord, query: dict[str, str]) -> dict[st
     """All that the data page shows; the export shows the same."""
     notes = Notes()
     splits, before, source = _splits(site, record, notes)
-    chosen = query.get("split") if query.get("split") in splits else next(iter(sorted(splits, key=_train_first)), "")
+    first = next(iter(sorted(splits, key=_train_first)), "")
+    chosen = query["split"] if query.get("split") in splits else first
     others = [name for name in sorted(splits, key=_train_first) if name != chosen]
     rows = _rows(splits, before, chosen, others) if chosen else []
     wanted = query.get("q", "").strip().lower()
@@ -98,16 +100,34 @@ def _splits(
     return splits, before, {"id": older[-1].id, "span": span, "created": older[-1].created}
 
 
-def _rows(splits: dict[str, Split], before: dict[str, Split], chosen: str, others: list[str]) -> list[dict[str, Any]]:
-    """One row per feature, in the schema's order of the statistics."""
+def _rows(
+    splits: dict[str, Split], before: dict[str, Split], chosen: str, others: list[str]
+) -> list[dict[str, Any]]:
+    """One row per feature, by name, V2 before V10."""
     rows = []
-    for name, stats in splits[chosen].features.items():
+    for name, stats in sorted(splits[chosen].features.items(), key=lambda item: _natural(item[0])):
         distances = {other: distance(stats, splits[other].features.get(name)) for other in others}
         if chosen in before:
             distances["before"] = distance(stats, before[chosen].features.get(name))
         furthest = max((d[1] for d in distances.values() if d), default=0.0)
-        rows.append({"name": name, "stats": stats, "distances": distances, "furthest": furthest, "facts": facts(stats)})
+        rows.append(
+            {
+                "name": name,
+                "stats": stats,
+                "distances": distances,
+                "furthest": furthest,
+                "facts": facts(stats),
+            }
+        )
     return rows
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    return [
+        (1, int(part), "") if part.isdigit() else (0, 0, part.lower())
+        for part in re.split(r"(\d+)", name)
+        if part
+    ]
 
 
 def _draw(
@@ -131,11 +151,17 @@ def facts(stats: FeatureStats) -> list[tuple[str, str]]:
             ("quantiles", " · ".join(short(q) for q in stats.quantiles)),
         ]
     elif stats.top:
-        shares = [f"{text[:40]} ({percent(count / stats.present if stats.present else 0)})" for text, count in stats.top[:5]]
+        shares = [
+            f"{text[:40]} ({percent(count / stats.present if stats.present else 0)})"
+            for text, count in stats.top[:5]
+        ]
         found = [("different", short(stats.unique)), ("most frequent", " · ".join(shares)),
                  ("mean length", short(stats.length))]  # fmt: skip
     elif stats.length is not None:
-        found = [("mean bytes", short(stats.length)), ("bytes", f"{short(stats.minimum)} … {short(stats.maximum)}")]
+        found = [
+            ("mean bytes", short(stats.length)),
+            ("bytes", f"{short(stats.minimum)} … {short(stats.maximum)}"),
+        ]
     else:
         found = []
     low, high = stats.values
@@ -156,12 +182,16 @@ def _anomalies(site: Site, record: RunRecord, notes: Notes) -> dict[str, Any]:
         found = notes.get(lambda: site.parsed(outputs[0]["uri"], anomalies), None)
         return {"checked": found is not None, "found": found or [], "error": ""}
     # A validator that stops the run leaves no artifact, but its error names what it found.
-    failed = [n.error for name, n in record.nodes.items() if name == "ExampleValidator" and n.state == "failed"]
+    failed = [
+        n.error for name, n in record.nodes.items() if name == "ExampleValidator" and n.state == "failed"
+    ]
     return {"checked": bool(failed), "found": [], "error": failed[0] if failed else ""}
 
 
 def read_all_drift(folder: Path) -> list[feature_stats.Drift]:
-    return [d for file in sorted(folder.glob("Split-*/SchemaDiff.pb")) for d in feature_stats.read_drift(file)]
+    return [
+        d for file in sorted(folder.glob("Split-*/SchemaDiff.pb")) for d in feature_stats.read_drift(file)
+    ]
 
 
 def _drift(site: Site, record: RunRecord) -> list[feature_stats.Drift]:

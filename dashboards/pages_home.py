@@ -45,7 +45,12 @@ def home(site: Site, query: dict[str, str]) -> str:
     # What has been run comes first, the most recent on top.
     lines.sort(key=lambda line: (-(line.last.started if line.last else 0), line.name))
     return site.render(
-        "home.html", lines=lines, notes=notes, recent=rows[:8], total=len(rows), servers=site.servers.addresses
+        "home.html",
+        lines=lines,
+        notes=notes,
+        recent=rows[:8],
+        total=len(rows),
+        servers=site.servers.addresses,
     )
 
 

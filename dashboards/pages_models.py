@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ def models(site: Site, query: dict[str, str]) -> str:
     chosen = query.get("project", "")
     served = site.servers.served(known)
     rows: list[dict[str, Any]] = []
+    most = 500 if chosen else MOST_MODELS
     for name in [chosen] if chosen else known:
-        found = notes.get(lambda n=name: ancestry.models(site.metadata, n, 500 if chosen else MOST_MODELS), [])  # type: ignore[misc]
+        found = notes.get(functools.partial(ancestry.models, site.metadata, name, most), [])
         rows += [_row(site, name, model, served.get(name, [])) for model in found]
     rows.sort(key=lambda row: -row["model"].artifact.created)
     return site.render(
@@ -64,7 +66,9 @@ def lineage(site: Site, query: dict[str, str]) -> str:
     if not artifact_id and record is not None:
         outputs = site.outputs(record, "Model") or site.outputs(record, "Examples")
         if not outputs:
-            return site.render("lineage.html", record=record, found=None, tab="lineage", picture="", text="", centre=None)
+            return site.render(
+                "lineage.html", record=record, found=None, tab="lineage", picture="", text="", centre=None
+            )
         artifact_id = str(outputs[0]["id"])
     if not artifact_id.isdigit():
         raise Missing(f"Artifact {artifact_id!r} is no number.")
@@ -89,7 +93,7 @@ def lineage_picture(found: ancestry.Neighbourhood, links: bool = True) -> Any:
         run = found.runs.get(execution.id, "")
         node = found.nodes.get(execution.id, execution.type)
         href = url("/run", id=run) if run and links else ""
-        boxes.append(Box(f"e{execution.id}", node, run[-25:], "step", href, f"{execution.state} in {run}"))
+        boxes.append(Box(f"e{execution.id}", node, run[-20:], "step", href, f"{execution.state} in {run}"))
     edges = [
         (f"e{s.execution}", f"a{s.artifact}") if s.output else (f"a{s.artifact}", f"e{s.execution}")
         for s in found.steps
@@ -110,7 +114,9 @@ def artifact(site: Site, query: dict[str, str]) -> str:
     uses = []
     for step in steps[:100]:
         contexts = site.metadata.contexts(step.execution)
-        uses.append({"step": step, "execution": executions[step.execution], "run": contexts.get("pipeline_run", "")})
+        uses.append(
+            {"step": step, "execution": executions[step.execution], "run": contexts.get("pipeline_run", "")}
+        )
     return site.render("artifact.html", found=found, files=files, uses=uses, notes=notes)
 
 

@@ -32,7 +32,10 @@ def training_values(site: Site, record: RunRecord) -> dict[str, Any]:
     outputs = site.outputs(record, "ModelRun")
     if outputs:
         found = notes.get(
-            lambda: site.parsed(outputs[0]["uri"], events.read_training, *_event_stamp(site, outputs[0]["uri"])), found
+            lambda: site.parsed(
+                outputs[0]["uri"], events.read_training, *_event_stamp(site, outputs[0]["uri"])
+            ),
+            found,
         )
     shown = [
         {"title": tag.removeprefix("epoch_").replace("_", " "), "chart": charts.curves(writers),
@@ -76,7 +79,7 @@ def evaluation_values(site: Site, record: RunRecord, query: dict[str, str]) -> d
     found, plots = evaluation_of(site, record, notes)
     bars = {bar.metric: bar for bar in site.bars(record)}
     names = _metric_names(found, list(bars))
-    metric = query.get("metric") if query.get("metric") in names else next(iter(names), "")
+    metric = query["metric"] if query.get("metric") in names else next(iter(names), "")
     higher = _higher_is_better(metric, bars)
     slices = _worst_first([s for s in found.slices if s.key], metric, higher)
     chosen = plots.get(query.get("slice", "")) or plots.get("")
@@ -94,7 +97,9 @@ def evaluation_values(site: Site, record: RunRecord, query: dict[str, str]) -> d
         "slices": slices[:MOST_SLICES],
         "slice_total": len(slices),
         "intervals": any(v.low is not None for s in found.slices for v in s.metrics.values()),
-        "slice_chart": charts.by_slice(slices, metric, overall.value if overall else None) if len(slices) > 1 else None,
+        "slice_chart": charts.by_slice(slices, metric, overall.value if overall else None)
+        if len(slices) > 1
+        else None,
         "plot_slices": [key for key in plots if key],
         "plots": _plot_charts(chosen, task, query.get("threshold", "")) if chosen else {},
         "chosen": chosen.key if chosen else "",
@@ -108,14 +113,20 @@ def _metric_names(found: Evaluation, first: list[str]) -> list[str]:
     """Metrics of all slices, those with a bar first, counts last."""
     names = dict.fromkeys(name for s in found.slices for name in s.metrics)
     counts = [name for name in names if name.endswith("example_count")]
-    return [*[n for n in first if n in names], *[n for n in names if n not in first and n not in counts], *counts]
+    return [
+        *[n for n in first if n in names],
+        *[n for n in names if n not in first and n not in counts],
+        *counts,
+    ]
 
 
 def _higher_is_better(metric: str, bars: dict[str, Any]) -> bool:
     """By the bar; without one, losses and errors are better when low."""
     if metric in bars:
         return bars[metric].at_least is not None
-    return not any(part in metric for part in ("loss", "error", "entropy", "fall_out", "perplexity", "false", "distance"))
+    return not any(
+        part in metric for part in ("loss", "error", "entropy", "fall_out", "perplexity", "false", "distance")
+    )
 
 
 def _worst_first(slices: list[Slice], metric: str, higher: bool) -> list[Slice]:
@@ -150,7 +161,9 @@ def _plot_charts(plots: Plots, task: str, threshold: str) -> dict[str, Any]:
 def report_files(folder: Path) -> list[str]:
     """Names of what a browser can show in a report, at any depth, as relative paths."""
     return sorted(
-        str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file() and f.suffix.lower() in SHOWN_REPORT
+        str(f.relative_to(folder))
+        for f in folder.rglob("*")
+        if f.is_file() and f.suffix.lower() in SHOWN_REPORT
     )
 
 
@@ -159,7 +172,9 @@ def reports(site: Site, record: RunRecord, notes: Notes) -> list[dict[str, Any]]
     found = []
     for output in site.outputs(record, "Report"):
         files = notes.get(lambda o=output: report_files(site.files.inside(o["uri"])), [])  # type: ignore[misc]
-        found += [{"artifact": output["id"], "file": f, "picture": f.lower().endswith(PICTURES)} for f in files]
+        found += [
+            {"artifact": output["id"], "file": f, "picture": f.lower().endswith(PICTURES)} for f in files
+        ]
     return found
 
 
@@ -187,9 +202,7 @@ def compare(site: Site, query: dict[str, str]) -> str:
     if not (a and b):
         return site.render("compare.html", both=None, rows=rows[:300], a=a, b=b, notes=Notes())
     notes = Notes()
-    return site.render(
-        "compare.html", both=_both(site, a, b, notes), rows=rows[:300], a=a, b=b, notes=notes
-    )
+    return site.render("compare.html", both=_both(site, a, b, notes), rows=rows[:300], a=a, b=b, notes=notes)
 
 
 def _both(site: Site, a: str, b: str, notes: Notes) -> dict[str, Any]:
@@ -200,7 +213,8 @@ def _both(site: Site, a: str, b: str, notes: Notes) -> dict[str, Any]:
     keys = [s.key for s in left.slices if s.key and any(t.key == s.key for t in right.slices)]
     names = [m["name"] for m in metrics if not m["name"].endswith("example_count")][:4]
     slices = [
-        {"key": key, "cells": _pairs(_slice(left, key), _slice(right, key), bars, names)} for key in keys[:MOST_SLICES]
+        {"key": key, "cells": _pairs(_slice(left, key), _slice(right, key), bars, names)}
+        for key in keys[:MOST_SLICES]
     ]
     return {
         "one": one,
@@ -234,7 +248,9 @@ def _pairs(
         better = None
         if difference and not name.endswith("example_count"):
             better = (difference > 0) == _higher_is_better(name, bars)
-        found.append({"name": name, "a": x, "b": y, "difference": difference, "better": better, "bar": bars.get(name)})
+        found.append(
+            {"name": name, "a": x, "b": y, "difference": difference, "better": better, "bar": bars.get(name)}
+        )
     return found
 
 
@@ -243,7 +259,12 @@ def _changes(site: Site, one: RunRecord, other: RunRecord, notes: Notes) -> list
     left, right = (_ingredients(site, record, notes) for record in (one, other))
     names = dict.fromkeys([*left, *right])
     return [
-        {"name": name, "a": left.get(name, "–"), "b": right.get(name, "–"), "same": left.get(name) == right.get(name)}
+        {
+            "name": name,
+            "a": left.get(name, "–"),
+            "b": right.get(name, "–"),
+            "same": left.get(name) == right.get(name),
+        }
         for name in names
     ]
 
@@ -261,7 +282,9 @@ def _ingredients(site: Site, record: RunRecord, notes: Notes) -> dict[str, str]:
         outputs = site.outputs(record, kind)
         if outputs:
             found[label] = f"artifact {outputs[0]['id']}"
-    ids = [n.summary["execution"] for n in record.nodes.values() if isinstance(n.summary.get("execution"), int)]
+    ids = [
+        n.summary["execution"] for n in record.nodes.values() if isinstance(n.summary.get("execution"), int)
+    ]
     executions = notes.get(lambda: site.metadata.executions(ids), {}) if ids else {}
     for execution in sorted(executions.values(), key=lambda e: e.id):
         try:
@@ -282,7 +305,9 @@ def _curves(site: Site, one: RunRecord, other: RunRecord, notes: Notes) -> list[
         outputs = site.outputs(record, "ModelRun")
         both.append(
             notes.get(
-                lambda o=outputs: site.parsed(o[0]["uri"], events.read_training, *_event_stamp(site, o[0]["uri"])),  # type: ignore[misc]
+                lambda o=outputs: site.parsed(
+                    o[0]["uri"], events.read_training, *_event_stamp(site, o[0]["uri"])
+                ),  # type: ignore[misc]
                 events.Training(),
             )
             if outputs

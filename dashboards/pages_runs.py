@@ -11,12 +11,20 @@ from dashboards.drawing import Box
 from dashboards.files import Missing
 from dashboards.site import Notes, Site
 from dashboards.words import duration, short, url
-from pipelines.base import ir, live as live_view
+from pipelines.base import ir
+from pipelines.base import live as live_view
 from pipelines.base.project import ProjectError
 from pipelines.base.run_record import RunRecord
 
 LOG_BYTES = 150_000
-KINDS = {"done": "ok", "cached": "cached", "failed": "bad", "running": "run", "cancelled": "warn", "dead": "bad"}
+KINDS = {
+    "done": "ok",
+    "cached": "cached",
+    "failed": "bad",
+    "running": "run",
+    "cancelled": "warn",
+    "dead": "bad",
+}
 
 
 def run(site: Site, query: dict[str, str]) -> str:
@@ -48,7 +56,9 @@ def overview(site: Site, record: RunRecord, notes: Notes) -> dict[str, Any]:
         "reason": why(record, bars),
         "cost": _cost(record),
         "parameters": record.settings.get("parameters", {}),
-        "settings": {k: v for k, v in record.settings.items() if k != "parameters" and v not in ("", None, [])},
+        "settings": {
+            k: v for k, v in record.settings.items() if k != "parameters" and v not in ("", None, [])
+        },
         "ended": record.ended or time.time(),
         "previous": _previous(site, record),
     }
@@ -63,12 +73,16 @@ def why(record: RunRecord, bars: list[dict[str, Any]]) -> str:
         return "The process that ran it ended without saying so. The same command goes on from the finished nodes."
     if record.blessed is None:
         return "The model has not been judged." if record.state != "running" else ""
-    missed = [f"{b['bar'].metric} is {short(b['value'])}, the bar is {b['bar']}" for b in bars if not b["met"]]
+    missed = [
+        f"{b['bar'].metric} is {short(b['value'])}, the bar is {b['bar']}" for b in bars if not b["met"]
+    ]
     if record.blessed:
         return "Every bar was met." + (" Pushed." if record.pushed else " Not pushed.")
     if missed:
         return "Missed: " + "; ".join(missed) + "."
-    return "Every bar is met over all rows; a slice or the comparison with the last blessed model failed a gate."
+    return (
+        "Every bar is met over all rows; a slice or the comparison with the last blessed model failed a gate."
+    )
 
 
 def _node(site: Site, record: RunRecord, name: str) -> dict[str, Any]:
@@ -91,7 +105,9 @@ def _node(site: Site, record: RunRecord, name: str) -> dict[str, Any]:
         "took": took,
         "detail": "" if node.state == "failed" else detail,
         "error": node.error,
-        "fall": drawing.timeline(node.started, ended, record.started, last, KINDS.get(node.state, "idle"), label),
+        "fall": drawing.timeline(
+            node.started, ended, record.started, last, KINDS.get(node.state, "idle"), label
+        ),
         "outputs": [o for o in node.summary.get("outputs", []) if isinstance(o, dict)],
         "log": _log_file(site, record, name) is not None,
         "done": progress.get("done"),
@@ -106,7 +122,9 @@ def _picture(site: Site, record: RunRecord, notes: Notes) -> Any:
     except (Missing, ProjectError, KeyError, TypeError):
         graph = [ir.Node(name, "", ()) for name in record.nodes]
         if record.nodes:
-            notes.append("The compiled pipeline (ir.json) of this run is not there, so the graph has no arrows.")
+            notes.append(
+                "The compiled pipeline (ir.json) of this run is not there, so the graph has no arrows."
+            )
     boxes = []
     for node in graph:
         known = record.nodes.get(node.id)
@@ -115,12 +133,18 @@ def _picture(site: Site, record: RunRecord, notes: Notes) -> Any:
         note = state + (f" · {duration(took)}" if took is not None and state != "skipped" else "")
         href = url("/log", run=record.run_id, node=node.id) if _log_file(site, record, node.id) else ""
         boxes.append(Box(node.id, node.id, note, KINDS.get(state, "idle"), href, node.type))
-    return drawing.graph(boxes, [(up, node.id) for node in graph for up in node.upstream], "Nodes of the pipeline")
+    return drawing.graph(
+        boxes, [(up, node.id) for node in graph for up in node.upstream], "Nodes of the pipeline"
+    )
 
 
 def _cost(record: RunRecord) -> dict[str, Any]:
     """Seconds of work, and how many nodes came from the cache."""
-    spent = {n: v.ended - v.started for n, v in record.nodes.items() if v.ended and v.started and v.state != "skipped"}
+    spent = {
+        n: v.ended - v.started
+        for n, v in record.nodes.items()
+        if v.ended and v.started and v.state != "skipped"
+    }
     return {
         "wall": (record.ended or time.time()) - record.started if record.started else None,
         "work": sum(spent.values()),
@@ -151,7 +175,9 @@ def log(site: Site, query: dict[str, str]) -> str:
     record = site.runs.record(query.get("run", ""))
     node = query.get("node", "")
     if node not in record.nodes:
-        raise Missing(f"Run {record.run_id} has no node {node!r}; it has {', '.join(record.nodes) or 'none'}.")
+        raise Missing(
+            f"Run {record.run_id} has no node {node!r}; it has {', '.join(record.nodes) or 'none'}."
+        )
     file = _log_file(site, record, node)
     text, cut = "", False
     if file is not None:

@@ -28,7 +28,11 @@ def request(site: Site, form: dict[str, str]) -> str:
             form.get("server", ""), form.get("model", ""), version, form.get("signature") or "serving_default",
             form.get("inputs", ""), form.get("rows") == "1",
         )  # fmt: skip
-        answer = {"ok": True, "text": json.dumps(outputs, indent=1, ensure_ascii=False)[:50_000], "took": took}
+        answer = {
+            "ok": True,
+            "text": json.dumps(outputs, indent=1, ensure_ascii=False)[:50_000],
+            "took": took,
+        }
     except (ValueError, TypeError, KeyError) as error:
         answer["text"] = str(error)
     except Exception as error:  # serving.errors.ServingError: whatever the server answered
@@ -44,7 +48,13 @@ def _values(site: Site, query: dict[str, str], answer: dict[str, Any] | None) ->
     form = None
     if query.get("server") and query.get("model"):
         form = _form(site, query)
-    return {"servers": servers, "form": form, "answer": answer, "first": site.projects()[:1]}
+    return {"servers": servers, "form": form, "answer": answer, "example": _example(site)}
+
+
+def _example(site: Site) -> str:
+    """A project to name in the hints: the last one that pushed a model, else the last that ran."""
+    rows = site.runs.rows()
+    return next((row.project for row in rows if row.pushed), rows[0].project if rows else "card_fraud")
 
 
 def _model(model: ModelState) -> dict[str, Any]:
@@ -78,25 +88,41 @@ def _difference(
 def _form(site: Site, query: dict[str, str]) -> dict[str, Any]:
     """The signatures of a version and an example request for the chosen one."""
     version = int(query["version"]) if query.get("version", "").isdigit() else None
-    form: dict[str, Any] = {**query, "problem": "", "signatures": [], "signature": query.get("signature", ""), "rows": False}
+    form: dict[str, Any] = {
+        **query,
+        "problem": "",
+        "signatures": [],
+        "signature": query.get("signature", ""),
+        "rows": False,
+    }
     try:
         found = site.servers.metadata(query["server"], query["model"], version)
     except Exception as error:  # a server's answer or an unknown address: shown, the page stays
         form["problem"] = str(error)
         return {**form, "chosen": None, "inputs": query.get("inputs", "")}
     names = [name for name in sorted(found.signatures) if not name.startswith("__")]
-    name = form["signature"] if form["signature"] in names else ("serving_default" if "serving_default" in names else names[0] if names else "")
+    name = (
+        form["signature"]
+        if form["signature"] in names
+        else ("serving_default" if "serving_default" in names else names[0] if names else "")
+    )
     chosen = found.signatures.get(name)
     rows = chosen is not None and takes_examples(chosen)
     form.update(signatures=names, signature=name, chosen=chosen, rows=rows, version=str(found.version))
-    form["inputs"] = query.get("inputs") or json.dumps(_suggestion(site, query["model"], chosen, rows), indent=1)
+    form["inputs"] = query.get("inputs") or json.dumps(
+        _suggestion(site, query["model"], chosen, rows), indent=1
+    )
     return form
 
 
 def takes_examples(signature: Any) -> bool:
     """Whether its only input is a list of serialized tf.Examples."""
     inputs = list(signature.inputs.values())
-    return len(inputs) == 1 and inputs[0].dtype == "object" and inputs[0].name in ("examples", "inputs", "input_example_tensor")
+    return (
+        len(inputs) == 1
+        and inputs[0].dtype == "object"
+        and inputs[0].name in ("examples", "inputs", "input_example_tensor")
+    )
 
 
 def _suggestion(site: Site, model: str, signature: Any, rows: bool) -> Any:

@@ -61,7 +61,9 @@ def read_plots(folder: Path) -> dict[str, Plots]:
             one = found.setdefault(key, Plots(key))
             for data in [item.value for item in entry.plot_keys_and_values] or [entry.plot_data]:
                 _add(one, data)
-    return {key: plots for key, plots in found.items() if plots.matrices or plots.calibration or plots.classes}
+    return {
+        key: plots for key, plots in found.items() if plots.matrices or plots.calibration or plots.classes
+    }
 
 
 def _add(one: Plots, data: Any) -> None:
@@ -94,7 +96,9 @@ def _add(one: Plots, data: Any) -> None:
 def _thinned(matrices: list[Matrix]) -> list[Matrix]:
     """At most CURVE_POINTS that differ, spread by where the curve moves rather than by threshold."""
     kept: list[Matrix] = []
-    total = max(1.0, max((m.tp + m.fn for m in matrices), default=0), max((m.fp + m.tn for m in matrices), default=0))
+    total = max(
+        1.0, max((m.tp + m.fn for m in matrices), default=0), max((m.fp + m.tn for m in matrices), default=0)
+    )
     positives = max(1.0, max((m.tp + m.fn for m in matrices), default=0))
     for m in sorted(matrices, key=lambda m: m.threshold):
         last = kept[-1] if kept else None

@@ -50,19 +50,22 @@ def _find(file: str) -> Path:
     package, _, rest = file.partition("/")
     spec = PathFinder.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f"{package} is not installed; the dashboards read its files. Install tfx-viaduct[pipelines].")
+        raise ImportError(
+            f"{package} is not installed; the dashboards read its files. Install tfx-viaduct[pipelines]."
+        )
     return Path(next(iter(spec.submodule_search_locations))) / rest
 
 
 def _literals(file: Path) -> list[bytes]:
     """The bytes given to AddSerializedFile in a generated module."""
     found = [
-        node.args[0].value
+        bytes(node.args[0].value)
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "AddSerializedFile"
         and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, bytes)
     ]
     if not found:
         raise ImportError(f"{file} holds no descriptor; is its version one that tfx-viaduct is made for?")

@@ -18,7 +18,13 @@ from dashboards.metadata import Metadata, RunMetadata
 from pipelines.base import registry, run_record
 from pipelines.base.run_record import NodeRecord, RunRecord
 
-MLMD_STATES = {"complete": "done", "cached": "cached", "failed": "failed", "running": "running", "new": "waiting"}
+MLMD_STATES = {
+    "complete": "done",
+    "cached": "cached",
+    "failed": "failed",
+    "running": "running",
+    "new": "waiting",
+}
 INCOMPLETE = "incomplete"
 
 
@@ -126,7 +132,9 @@ class Runs:
         """The project whose folder holds the run; None where only metadata may know it."""
         if not run_id or "/" in run_id or "\0" in run_id or run_id.startswith("."):
             return None
-        return next((f.name for f in _folders(self.folder) if os.path.isdir(os.path.join(f.path, run_id))), None)
+        return next(
+            (f.name for f in _folders(self.folder) if os.path.isdir(os.path.join(f.path, run_id))), None
+        )
 
     def _row(self, project: str, run: os.DirEntry[str]) -> RunRow:
         file = run.path + "/run.json"
@@ -141,7 +149,9 @@ class Runs:
         record = run_record.read(Path(file)) if stamp else None
         if record is None or record.project != project or record.run_id != run.name:
             started = run.stat().st_mtime
-            row = RunRow(run.name, project, INCOMPLETE, started=started, error="its run.json is missing or not whole")
+            row = RunRow(
+                run.name, project, INCOMPLETE, started=started, error="its run.json is missing or not whole"
+            )
         else:
             row = row_of(record)
         self._rows[run.path] = (stamp, row)
@@ -157,7 +167,9 @@ class Runs:
         gone = row.runner == "viaduct" and run_record.process_started(row.pid) != row.pid_started
         if row.state != "running" or not gone:
             return row
-        return RunRow(**{**row.__dict__, "state": "dead", "error": "the process that ran it ended without saying so"})
+        return RunRow(
+            **{**row.__dict__, "state": "dead", "error": "the process that ran it ended without saying so"}
+        )
 
     def _only_metadata(self, known: set[str]) -> list[RunRow]:
         try:
@@ -186,7 +198,11 @@ def record_of(run_id: str, project: str, found: RunMetadata) -> RunRecord:
         state = MLMD_STATES.get(execution.state, execution.state)
         error = str(execution.properties.get("viaduct_failure") or "")
         nodes[found.nodes[execution.id]] = NodeRecord(
-            state, execution.created, execution.updated, {"execution": execution.id, "outputs": outputs}, error
+            state,
+            execution.created,
+            execution.updated,
+            {"execution": execution.id, "outputs": outputs},
+            error,
         )
     states = {node.state for node in nodes.values()}
     trainer = next((e for e in found.executions if e.type == "Trainer"), None)
@@ -194,16 +210,30 @@ def record_of(run_id: str, project: str, found: RunMetadata) -> RunRecord:
     return RunRecord(
         run_id=run_id,
         project=project,
-        settings={"variant": "", "profile": "", "parameters": parameters_of(trainer.properties) if trainer else {}},
+        settings={
+            "variant": "",
+            "profile": "",
+            "parameters": parameters_of(trainer.properties) if trainer else {},
+        },
         fingerprint="",
         pid=0,
         pid_started="",
         started=min((node.started for node in nodes.values()), default=0.0),
         ended=max((node.ended for node in nodes.values()), default=0.0),
-        state="failed" if "failed" in states else "running" if states & {"running", "waiting"} else "succeeded",
+        state="failed"
+        if "failed" in states
+        else "running"
+        if states & {"running", "waiting"}
+        else "succeeded",
         blessed=bool(blessings[-1].properties.get("blessed")) if blessings else None,
-        pushed=next((str(a.properties.get("pushed_destination", "")) for a in found.artifacts.values()
-                     if a.type == "PushedModel" and a.properties.get("pushed")), ""),
+        pushed=next(
+            (
+                str(a.properties.get("pushed_destination", ""))
+                for a in found.artifacts.values()
+                if a.type == "PushedModel" and a.properties.get("pushed")
+            ),
+            "",
+        ),
         nodes=nodes,
         runner="metadata",
     )

@@ -33,7 +33,7 @@ SIDES = range(8, 129)
 
 @dataclass(frozen=True)
 class Cell:
-    """One value. `kind` is text, number, image, audio or nothing; `text` is shown, `full` on hover, `source` a data URL."""
+    """One value. `kind` is text, number, image, audio or nothing; `full` is shown on hover, `source` a data URL."""
 
     kind: str
     text: str
@@ -125,6 +125,7 @@ def png(pixels: bytes, width: int, height: int, channels: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 6)), (b"IEND", b"")]
     chunks = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

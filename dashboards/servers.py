@@ -6,6 +6,7 @@ a page at most TIMEOUT_S once per KEPT_S. Does not start, stop or configure serv
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
@@ -22,7 +23,7 @@ KEPT_S = 3.0
 METRICS_PATH = "/monitoring/prometheus/metrics"
 # Twenty minutes at one sample in five seconds.
 SAMPLES = 240
-LINE = re.compile(r'^(?P<name>[:\w]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)$')
+LINE = re.compile(r"^(?P<name>[:\w]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -120,7 +121,11 @@ class Servers:
         except (ValueError, KeyError, TypeError):
             return None
         versions = [
-            (int(v.get("version", 0)), str(v.get("state", "?")), str(v.get("status", {}).get("error_message", "")))
+            (
+                int(v.get("version", 0)),
+                str(v.get("state", "?")),
+                str(v.get("status", {}).get("error_message", "")),
+            )
             for v in listed
         ]
         return ModelState(name, sorted(versions, reverse=True)) if versions else None
@@ -138,7 +143,9 @@ class Servers:
         with self._client(address) as client:
             return client.metadata(model, version=version, timeout=5.0)
 
-    def predict(self, address: str, model: str, version: int | None, signature: str, inputs: str, rows: bool) -> Any:
+    def predict(
+        self, address: str, model: str, version: int | None, signature: str, inputs: str, rows: bool
+    ) -> Any:
         """The answer to a request typed as JSON: outputs by name as plain lists, and milliseconds.
 
         `rows` says that `inputs` are examples (a list of objects) for a signature that takes serialized ones.
@@ -160,7 +167,9 @@ class Servers:
 
     def _client(self, address: str) -> Any:
         if address not in self.addresses:
-            raise ValueError(f"{address!r} is not a server of this dashboard; known: {', '.join(self.addresses)}.")
+            raise ValueError(
+                f"{address!r} is not a server of this dashboard; known: {', '.join(self.addresses)}."
+            )
         from serving.client import Client
         from serving.client_types import Retry
 
@@ -206,7 +215,9 @@ def point_of(samples: list[tuple[str, dict[str, str], float]], model: str) -> Po
             latency[bound] = latency.get(bound, 0.0) + value
         elif name.endswith("processed_batch_size_bucket"):
             batches[float(labels["le"])] = batches.get(float(labels["le"]), 0.0) + value
-    return Point(time.time(), requests, errors, tuple(sorted(latency.items())), tuple(sorted(batches.items())))
+    return Point(
+        time.time(), requests, errors, tuple(sorted(latency.items())), tuple(sorted(batches.items()))
+    )
 
 
 def quantile(histogram: Iterable[tuple[float, float]], share: float) -> float | None:
@@ -229,6 +240,6 @@ def rates(points: list[Point]) -> list[tuple[float, float]]:
     """(time, requests per second) between each two samples."""
     return [
         (b.at, (b.requests - a.requests) / (b.at - a.at))
-        for a, b in zip(points, points[1:], strict=False)
+        for a, b in itertools.pairwise(points)
         if b.at > a.at
     ]

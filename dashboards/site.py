@@ -81,7 +81,7 @@ class Site:
 class Notes(list[str]):
     """What a page could not show, in words."""
 
-    def get(self, read: Callable[[], T], default: T) -> T:
+    def get(self, read: Callable[[], Any], default: Any) -> Any:
         """`read()`, or `default` and a note where something is missing."""
         try:
             return read()

@@ -61,7 +61,17 @@ def _start(folder: str) -> tuple[Any, int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        folder,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), port
 
 
@@ -69,7 +79,9 @@ def _wait(process: Any, port: int) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise Missing(f"TensorBoard ended with code {process.returncode}. Is the package tensorboard installed?")
+            raise Missing(
+                f"TensorBoard ended with code {process.returncode}. Is the package tensorboard installed?"
+            )
         try:
             socket.create_connection(("127.0.0.1", port), 0.5).close()
             return

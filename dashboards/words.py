@@ -100,7 +100,9 @@ def size(count: float | None) -> str:
 def state(name: str) -> Markup:
     """A mark and the word, coloured by what it means."""
     kind, mark = MARKS.get(name, ("idle", "•"))
-    return Markup('<span class="state {}"><span aria-hidden="true">{}</span> {}</span>').format(kind, mark, name)
+    return Markup('<span class="state {}"><span aria-hidden="true">{}</span> {}</span>').format(
+        kind, mark, name
+    )
 
 
 def blessing(value: bool | None) -> str:
