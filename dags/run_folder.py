@@ -131,9 +131,7 @@ class RunFolder:
 
         def edit(record: RunRecord) -> None:
             record.state, record.ended = state, time.time()
-            for node in record.nodes.values():
-                if node.state in run_record.ACTIVE:
-                    node.state = "skipped" if node.state == "waiting" else "failed"
+            record.stop("failed")
 
         self.change(edit)
 
