@@ -28,6 +28,8 @@ FILE = "postgresql_15_manual.txt"
 # Shares of the text, by words, in the order of the book.
 TRAIN, TUNE = 0.8, 0.1
 MIN_PARAGRAPHS = 30
+# Words of the sample that every chapter uses: verbs first, then adverbs.
+COMMON = 160
 
 
 def fetch(folder: Path) -> None:
@@ -66,14 +68,14 @@ def prose_of(archive: bytes) -> list[str]:
 def sample(folder: Path, rows: int, seed: int) -> None:
     """Writes `rows` made-up paragraphs of 20 to 80 words to sample.txt; same seed, same bytes."""
     random = np.random.default_rng(seed)
-    words = _vocabulary(random, 900)
-    common = words[:60]
+    words = _vocabulary(random, 1600)
+    common = words[:COMMON]
     chapters = max(3, rows // 60)
     lines = []
     for row in range(max(rows, MIN_PARAGRAPHS * 2)):
         if row % max(1, rows // chapters) == 0:
             # A chapter has its own words, ranked by Zipf's law; some of them return in later chapters.
-            topic = random.choice(words[60:], 70, replace=False)
+            topic = random.choice(words[COMMON:], 160, replace=False)
         lines.append(_paragraph(random, common, topic.tolist()))
     (folder / "sample.txt").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
 
@@ -92,7 +94,7 @@ def _vocabulary(random: np.random.Generator, size: int) -> list[str]:
 
 
 def _zipf(random: np.random.Generator, words: Sequence[str]) -> str:
-    weights = 1.0 / np.arange(2, len(words) + 2)
+    weights = 1.0 / np.arange(5, len(words) + 5)
     return str(random.choice(words, p=weights / weights.sum()))
 
 
@@ -101,7 +103,7 @@ def _paragraph(random: np.random.Generator, common: Sequence[str], topic: Sequen
     sentences = []
     for _ in range(random.integers(2, 6)):
         other, value = _zipf(random, topic), _zipf(random, topic)
-        verb, adverb = _zipf(random, common[:30]), _zipf(random, common[30:])
+        verb, adverb = _zipf(random, common[: COMMON // 2]), _zipf(random, common[COMMON // 2 :])
         form = random.choice(len(FORMS), p=FORM_WEIGHTS)
         sentence = FORMS[form].format(s=subject, o=other, v=value, d=verb, a=adverb)
         sentences.append(sentence[0].upper() + sentence[1:])
@@ -118,8 +120,12 @@ FORMS = (
     "to {d} a {o} for the {s}, use “{v} {s}” instead of “{v} {o}”.",
     "is the {s} {d}? it is, as long as no {o} {a} has a {v}: the {s} {d} it.",
     "when a {v} is {d} by the {s}, all of its {o} values are {a} {d} before the {s} returns.",
+    "{o} {v} {d} {a}, and so does any {s} [{v}] that was {d} with it.",
+    "one could {d} every {v} -- or {a} the {o} -- but a {s} without {v} is {d} {a} anyway.",
+    "this is {a} true of {o} and {v}, whose {s} must {d} {a} at least once.",
+    "see {o} for how {v} can be {d}; most {s} users {a} {d} {o} only.",
 )
-FORM_WEIGHTS = tuple(w / 100 for w in (22, 14, 12, 14, 12, 8, 6, 12))
+FORM_WEIGHTS = tuple(w / 100 for w in (16, 10, 8, 10, 8, 6, 4, 10, 8, 6, 7, 7))
 
 
 def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

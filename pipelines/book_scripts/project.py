@@ -32,15 +32,15 @@ PROJECT = Project(
     ),
     quick=Profile(
         bars=(
-            Bar("perplexity_ratio", at_most=1.0, max_loss=0.05),
-            Bar("perplexity", at_most=120.0, max_loss=15.0),
+            Bar("perplexity_ratio", at_most=0.9, max_loss=0.05),
+            Bar("perplexity", at_most=60.0, max_loss=10.0),
         ),
         sample_rows=1_500,
         parameters={"units": 96, "epochs": 6, "dropout": 0.2, "learning_rate": 6e-3},
     ),
     full=Profile(
         bars=(
-            Bar("perplexity_ratio", at_most=0.97, max_loss=0.05),
+            Bar("perplexity_ratio", at_most=0.95, max_loss=0.05),
             Bar("perplexity", at_most=145.0, max_loss=10.0),
         ),
         sample_rows=6_000,
