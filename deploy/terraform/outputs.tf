@@ -1,0 +1,10 @@
+output "admin_password" {
+  description = "Password of Airflow's user admin"
+  value       = random_password.generated["admin"].result
+  sensitive   = true
+}
+
+output "webserver" {
+  description = "Command that brings Airflow's web page to this machine"
+  value       = "kubectl -n viaduct port-forward service/airflow-webserver 8080:8080"
+}
