@@ -6,17 +6,18 @@ card. What a task does is node_operator.py's.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import traceback
 from pathlib import Path
 from typing import Any
 
-from airflow.datasets import Dataset
 from airflow.models.dag import DAG
 from airflow.models.param import Param
 
 from dags import callbacks, code_check
+from dags.deliveries import spans_dataset
 from dags.node_operator import NodeOperator
 from pipelines.base import ir, registry
 from pipelines.base.paths import CHECKOUT, Paths
@@ -27,11 +28,6 @@ ON_DATA = "@data"
 RETRY_DELAY = datetime.timedelta(seconds=10)
 LONGEST_RETRY_DELAY = datetime.timedelta(minutes=10)
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
-
-
-def spans_dataset(project: str) -> Dataset:
-    """The Dataset that says a new span of `project` has arrived; its events carry {'span': N}."""
-    return Dataset(f"viaduct://{project}/spans")
 
 
 def build(project: str) -> DAG:
@@ -188,6 +184,15 @@ def broken(names: list[str]) -> dict[str, str]:
 def committed() -> list[str]:
     """Names of projects that are meant to have a DAG: those with a card."""
     return registry.names()
+
+
+def fed_by_data(names: list[str]) -> list[Project]:
+    """Cards of the sound projects that start when data arrives."""
+    cards = []
+    for name in names:
+        with contextlib.suppress(ProjectError):
+            cards.append(_card(name))
+    return [card for card in cards if card.schedule == ON_DATA]
 
 
 def wanted(names: list[str], only: Any) -> list[str]:

@@ -13,12 +13,16 @@ CHECKOUT = str(Path(__file__).resolve().parents[1])
 if CHECKOUT not in sys.path:
     sys.path.insert(0, CHECKOUT)
 
-from dags import ir_dag  # noqa: E402
+from dags import deliveries, ir_dag  # noqa: E402
 
 wanted = get_parsing_context().dag_id
-for name in ir_dag.wanted(ir_dag.committed(), wanted):
+for name in [] if wanted == deliveries.DAG_ID else ir_dag.wanted(ir_dag.committed(), wanted):
     try:
         globals()[name] = ir_dag.build(name)
     except Exception:
         if name == wanted:
             raise
+
+# One more DAG where a project starts when its data arrives.
+if wanted in (None, deliveries.DAG_ID) and (fed := ir_dag.fed_by_data(ir_dag.committed())):
+    globals()[deliveries.DAG_ID] = deliveries.build(fed)

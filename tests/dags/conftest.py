@@ -85,12 +85,19 @@ class RunningAirflow:
     def state(self, run_id: str, project: str = "probe") -> str:
         return self.api.run(project, run_id)["state"]
 
-    def finished(self, run_id: str) -> str:
+    def dag(self, name: str) -> bool:
+        """Whether Airflow knows the DAG and holds it for active."""
+        try:
+            return self.api.call("GET", f"dags/{name}")["is_active"]
+        except ProjectError:
+            return False
+
+    def finished(self, run_id: str, project: str = "probe") -> str:
         """Airflow's final state of the run."""
 
         def ended() -> str | None:
             try:
-                state = self.state(run_id)
+                state = self.state(run_id, project)
             except ProjectError:
                 return None
             return state if state in ("success", "failed") else None

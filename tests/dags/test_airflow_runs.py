@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from dags import spans
 from dags.run_folder import run_id_for
+from pipelines.base import run_record
 from pipelines.base.project import ProjectError
 
 pytestmark = [
@@ -116,3 +118,43 @@ def test_a_backfill_trains_each_date_on_its_own_data_in_order(airflow):
     assert all(a.ended <= b.started for a, b in itertools.pairwise(trained))
     records = [airflow.record(run_id) for run_id in ids]
     assert [record.settings["span"] for record in records] == [spans.number_of(day) for day in days]
+
+
+def test_a_new_span_starts_the_project_that_waits_for_data(airflow):
+    """A third copy of the probe, with schedule "@data": its first span is old news, its second starts a run."""
+    fed = airflow.checkout / "pipelines" / "fed"
+    shutil.copytree(
+        airflow.checkout / "pipelines" / "probe", fed, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for file in fed.glob("*.*"):
+        text = file.read_text().replace("probe", "fed").replace('schedule="@daily"', 'schedule="@data"')
+        file.write_text(text.replace('spans="date"', 'spans="counter"'))
+    data = airflow.home / "data" / "fed"
+    shutil.copytree(airflow.deliver(1), data / "span-1")
+    try:
+        looks = "dags/viaduct_deliveries/dagRuns"
+        airflow.until(
+            lambda: airflow.dag("viaduct_deliveries") and airflow.dag("fed"), "the DAG that looks for data"
+        )
+        airflow.api.unpause("fed")
+        first = {"state": "success"}
+        airflow.until(
+            lambda: first in [_state(run) for run in airflow.api.call("GET", looks)["dag_runs"]], "a look"
+        )
+        shutil.copytree(data / "span-1", data / ".span-2")
+        (data / ".span-2").rename(data / "span-2")
+        runs = airflow.until(
+            lambda: airflow.api.call("GET", "dags/fed/dagRuns")["dag_runs"], "a run of its own"
+        )
+        assert runs[0]["run_type"] == "dataset_triggered"
+        assert airflow.finished(runs[0]["dag_run_id"], "fed") == "success"
+        record = run_record.read(
+            airflow.home / "runs/fed" / run_id_for("fed", runs[0]["dag_run_id"]) / "run.json"
+        )
+        assert record.settings["span"] == 2
+    finally:
+        shutil.rmtree(fed)
+
+
+def _state(run: dict) -> dict:
+    return {"state": run["state"]}
