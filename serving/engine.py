@@ -8,7 +8,6 @@ see `serving.handlers`. TensorFlow is imported when the first model is loaded.
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -22,7 +21,7 @@ import numpy as np
 from serving import messages, op_libraries, tensors
 from serving.core.servable import LoadFailed
 from serving.errors import Internal, ServingError, error_of, name_of
-from serving.tf_runtime import runtime
+from serving.tf_runtime import release_memory, runtime
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +191,7 @@ class SavedModel:
         if session is not None:
             session.close()
         # Graphs and their ops refer to each other; without this their memory stays until some later round.
-        gc.collect()
+        release_memory()
 
 
 def _parsed(path: str) -> Any:

@@ -247,8 +247,8 @@ class Handlers:
         version = handle.id.version
         try:
             signature = self._example_signature(handle.servable, spec.signature, method)
-            inputs, count = self._example_inputs(spec.name, signature, request.input)
             wanted = task_outputs(signature, method)
+            inputs, count = self._example_inputs(spec.name, signature, request.input)
         except BaseException:
             handle.release()
             raise

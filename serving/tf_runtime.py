@@ -9,7 +9,10 @@ those of 2.16.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
+import gc
 import importlib
 import importlib.machinery
 import sys
@@ -33,6 +36,13 @@ def serve_only() -> None:
     package.__spec__ = importlib.machinery.ModuleSpec("tensorflow", None, is_package=True)
     package.__spec__.submodule_search_locations = package.__path__
     sys.modules["tensorflow"] = package
+
+
+def release_memory() -> None:
+    """Gives freed memory back to the system: glibc keeps it, and TensorFlow's buffers leave a lot of it."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)

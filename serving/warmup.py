@@ -95,4 +95,5 @@ def _examples(model: SavedModel, request: Any, tasks: list[tuple[Any, str]]) -> 
     examples = examples_of(messages.Input.FromString(request.input.SerializeToString()))
     for spec, method in tasks:
         signature = predict_signature(model, spec.signature_name)
-        signature.run(checked_inputs(signature, {"inputs": examples}), task_outputs(signature, method))
+        wanted = task_outputs(signature, method)
+        signature.run(checked_inputs(signature, {"inputs": examples}), wanted)

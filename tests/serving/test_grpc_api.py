@@ -249,6 +249,17 @@ def test_classify_without_examples_is_refused(predictions):
     assert refused(predictions.Classify, request) == ("INVALID_ARGUMENT", "Input is empty.")
 
 
+def test_classify_with_a_signature_that_only_predicts_is_refused(predictions):
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "scaled"
+    request.input.example_list.examples.append(_example([1, 2, 3]))
+    code, text = refused(predictions.Classify, request)
+    assert code == "FAILED_PRECONDITION"
+    assert text.startswith("No classification inputs found in SignatureDef: ")
+    regress = regression_pb2.RegressionRequest.FromString(request.SerializeToString())
+    assert refused(predictions.Regress, regress)[1].startswith("No regression inputs found in SignatureDef: ")
+
+
 def test_metadata_holds_the_signatures(predictions):
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "pair"
