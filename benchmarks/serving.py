@@ -9,7 +9,10 @@ measured on them too. Figures, with `ours / theirs` for rates (larger is better)
 
   predict_c8_vs_empty_handler    Predict, batch 1, 8 clients / the same gRPC server with an empty handler
   predict_c8_vs_plain_signature  the same / a server that calls tf.saved_model.load's signature
-  batched_c32_gain, batched_c1_gain  --enable_batching (adaptive) / without, on serialized tf.Examples
+  batched_c32_gain, batched_c1_gain  --enable_batching (adaptive) / without, on a recurrent model whose call has a
+                                 price of its own; with _rows (tf.Examples), _dense, _digits, _card_fraud on the
+                                 others. A call of those small ones costs 10-40 us, less than gRPC itself, so there
+                                 is nothing for a batch to save there: about 1 is right
   rest_c8_vs_fastapi_keras       REST predict / FastAPI with a Keras model's call
   rest_half_load_p99_ratio, grpc_half_load_p99_ratio   p99 at half load / p50 of a lone client (smaller is better)
   float_val_vs_tensor_content    latency of 100 x 784 floats, one form / the other (smaller is better)
@@ -85,6 +88,11 @@ class Process:
         status = Path(f"/proc/{self.popen.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
+    def cpu(self) -> float:
+        """Seconds of processor time it has used."""
+        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         self.popen.terminate()
         try:
@@ -102,6 +110,8 @@ class Bench:
         self.stack = stack
         self.seconds = seconds
         self.rounds = rounds
+        self.warm_up = min(0.3, seconds / 4)
+        self.costs: dict[tuple[Process, Path, int], list[float]] = {}
 
     def start(self, name: str, *command: str) -> Process:
         process = Process(self.folder / f"{name}.log", *command)
@@ -118,7 +128,7 @@ class Bench:
 
     def load(self, address: str, payload: Path, clients: int, **more: float) -> dict[str, Any]:
         """One run of the load generator; raises where a request failed that should not."""
-        options = {"seconds": self.seconds, "warm-up": min(0.3, self.seconds / 4), **more}
+        options = {"seconds": self.seconds, "warm-up": self.warm_up, **more}
         command = [sys.executable, "-m", "serving.bench", address, "--payload", str(payload), "--json"]
         command += [f"--clients={clients}", *(f"--{key}={value}" for key, value in options.items())]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -126,11 +136,19 @@ class Bench:
             raise RuntimeError(f"the load generator failed on {address}: {done.stderr[-1000:]}")
         return json.loads(done.stdout.splitlines()[-1])
 
-    def rate(self, address: str, payload: Path, clients: int) -> Callable[[], float]:
+    def rate(self, server: Process, payload: Path, clients: int, rest: bool = False) -> Callable[[], float]:
+        """A side: requests per second. Keeps what each request cost the server in `.costs`."""
+        address = server.rest if rest else server.grpc
+
         def run() -> float:
+            before = server.cpu()
             result = self.load(address, payload, clients)
             if result["errors"]:
                 raise RuntimeError(f"{address}: {result['errors']} {result['error_texts']}")
+            # The clock runs from the first uncounted request on, so the uncounted ones are estimated in.
+            asked = result["requests"] * (1 + self.warm_up / self.seconds)
+            cost = (server.cpu() - before) / asked * 1e6
+            self.costs.setdefault((server, payload, clients), []).append(cost)
             return result["rate"]
 
         return run
@@ -194,16 +212,23 @@ def predict_rates(bench: Bench, ours: Process, figures: dict[str, float]) -> Non
     by_fastapi = bench.payload("dense_fastapi", rows)
     rates = interleave(
         {
-            "empty handler": bench.rate(empty.grpc, by_grpc, 8),
-            "ours": bench.rate(ours.grpc, by_grpc, 8),
-            "plain signature": bench.rate(plain.grpc, by_grpc, 8),
-            "ours, REST": bench.rate(ours.rest, by_rest, 8),
-            "FastAPI + keras": bench.rate(fastapi.rest, by_fastapi, 8),
+            "empty handler": bench.rate(empty, by_grpc, 8),
+            "ours": bench.rate(ours, by_grpc, 8),
+            "plain signature": bench.rate(plain, by_grpc, 8),
+            "ours, REST": bench.rate(ours, by_rest, 8, rest=True),
+            "FastAPI + keras": bench.rate(fastapi, by_fastapi, 8, rest=True),
         },
         bench.rounds,
     )
-    table(["server", "Predict/s at 8 clients"], [[name, spread(v)] for name, v in rates.items()],
-          title="small dense model, batch 1")  # fmt: skip
+    costs = [(empty, by_grpc), (ours, by_grpc), (plain, by_grpc), (ours, by_rest), (fastapi, by_fastapi)]
+    table(
+        ["server", "Predict/s at 8 clients", "CPU us each"],
+        [
+            [name, spread(values), median(bench.costs[server, payload, 8])]
+            for (name, values), (server, payload) in zip(rates.items(), costs, strict=True)
+        ],
+        title="small dense model, batch 1",
+    )
     figures["predict_c8_vs_empty_handler"] = median_ratio(rates["ours"], rates["empty handler"])
     figures["predict_c8_vs_plain_signature"] = median_ratio(rates["ours"], rates["plain signature"])
     figures["rest_c8_vs_fastapi_keras"] = median_ratio(rates["ours, REST"], rates["FastAPI + keras"])
@@ -224,7 +249,12 @@ def batching(
     x = np.random.default_rng(2).random(30)
     row = np.array([example({f"V{i}": float(v) for i, v in enumerate(x)}).SerializeToString()], dtype=object)
     dense = bench.payload("dense", grpc_payload(Spec("dense"), {"x": np.ones((1, 10), np.float32)}))
-    payloads = {"": bench.payload("rows", grpc_payload(Spec("rows"), {"examples": row})), "_dense": dense}
+    words = grpc_payload(Spec("words"), {"words": np.arange(40, dtype=np.int32)[None]})
+    payloads = {"": bench.payload("words", words)}
+    payloads |= {
+        "_rows": bench.payload("rows", grpc_payload(Spec("rows"), {"examples": row})),
+        "_dense": dense,
+    }
     for name, path in exports.items():
         if (payload := _export_payload(bench, ours, name, path)) is not None:
             payloads[f"_{name}"] = payload
@@ -233,15 +263,17 @@ def batching(
         for clients in (32, 1):
             rates = interleave(
                 {
-                    f"unbatched{suffix} c{clients}": bench.rate(ours.grpc, payload, clients),
-                    f"batched{suffix} c{clients}": bench.rate(batched.grpc, payload, clients),
+                    f"unbatched{suffix} c{clients}": bench.rate(ours, payload, clients),
+                    f"batched{suffix} c{clients}": bench.rate(batched, payload, clients),
                 },
                 bench.rounds if clients > 1 else bench.rounds + 1,
             )
             without, with_ = rates.values()
             figures[f"batched_c{clients}_gain{suffix}"] = median_ratio(with_, without)
-            lines.append([(suffix or "_rows")[1:], clients, spread(without), spread(with_)])
-    table(["model", "clients", "unbatched/s", "batched/s"], lines, title="adaptive batching, batch 1")
+            costs = [median(bench.costs[server, payload, clients]) for server in (ours, batched)]
+            lines.append([(suffix or "_words")[1:], clients, spread(without), spread(with_), *costs])
+    headers = ["model", "clients", "unbatched/s", "batched/s", "CPU us unbatched", "CPU us batched"]
+    table(headers, lines, title="adaptive batching, batch 1")
 
 
 def tensor_forms(bench: Bench, ours: Process, figures: dict[str, float]) -> None:
@@ -337,7 +369,7 @@ def main() -> int:
             [sys.executable, "benchmarks/serving_peers.py", "models", str(models)], cwd=ROOT, check=True
         )
         exports = {} if options.quick else _exports()
-        served = {**{name: models / name for name in ("dense", "wide", "rows")}, **exports}
+        served = {**{name: models / name for name in ("dense", "wide", "rows", "words")}, **exports}
         config = folder / "models.config"
         config.write_text(_config(served))
         ours = bench.server("ours", f"--model_config_file={config}")
