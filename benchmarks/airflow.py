@@ -19,11 +19,11 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-from benchmarks.report import arguments, finish, interleave, median, median_ratio, spread, table  # noqa: E402
-from dags.installation import Installation  # noqa: E402
-from dags.rest import Api  # noqa: E402
-from pipelines.base.paths import CHECKOUT  # noqa: E402
-from pipelines.base.project import ProjectError  # noqa: E402
+from benchmarks.report import arguments, finish, interleave, median, median_ratio, spread, table
+from dags.installation import Installation
+from dags.rest import Api
+from pipelines.base.paths import CHECKOUT
+from pipelines.base.project import ProjectError
 
 PROJECT = "card_fraud"
 STOCK_ID = f"{PROJECT}_stock"
