@@ -18,7 +18,10 @@ from components.tfjs_exporter import executor
 
 
 class TfjsModel(artifact.Artifact):
-    """A folder with index.html, model.js, model/model.json, tf.min.js. Custom properties: `exported` (0 or 1), `files`."""
+    """A folder with index.html, model.js, model/model.json and tf.min.js.
+
+    Custom properties: `exported` (0 or 1), `files` (JSON list of names).
+    """
 
     TYPE_NAME = "TfjsModel"
 
@@ -36,7 +39,9 @@ class TfjsExporterSpec(component_spec.ComponentSpec):
         executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
             type=standard_artifacts.TransformGraph, optional=True
         ),
-        executor.BLESSING_KEY: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing, optional=True),
+        executor.BLESSING_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelBlessing, optional=True
+        ),
     }
     OUTPUTS = {executor.TFJS_KEY: component_spec.ChannelParameter(type=TfjsModel)}
 

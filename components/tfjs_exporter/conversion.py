@@ -1,10 +1,10 @@
 """From a Keras HDF5 file to a folder for browsers: the converter's own files, and one script that needs no server.
 
-    model/model.json, model/*.bin    TensorFlow.js layers format, for any page that is served
-    model.js                         the same model, vocabulary and settings as a script, so that the page also opens
-                                     from a disk (browsers refuse to fetch files next to a local page)
-    tf.min.js                        the runtime
-    ...                              the project's page
+model/model.json, model/*.bin    TensorFlow.js layers format, for any page that is served
+model.js                         the same model, vocabulary and settings as a script, so that the page also opens
+                                 from a disk (browsers refuse to fetch files next to a local page)
+tf.min.js                        the runtime
+...                              the project's page
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def bundle(model: Path, assets: Mapping[str, Any]) -> str:
     return f"globalThis.{GLOBAL} = {text};\n"
 
 
-def export(keras_file: Path, page: Path, assets: Mapping[str, Any], venv: Path, target: Path) -> Sequence[str]:
+def export(
+    keras_file: Path, page: Path, assets: Mapping[str, Any], venv: Path, target: Path
+) -> Sequence[str]:
     """Makes `target` (aside, then renamed): converted model, script, runtime and page. Returns the names in it."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)

@@ -1,8 +1,9 @@
-"""The isolated environment of the TensorFlow.js converter: a virtual environment from a lock, and the browser runtime.
+"""The TensorFlow.js converter's isolated environment: packages from a lock, and the runtime for browsers.
 
-The converter's packages clash with TFX's, so they live apart. `ensure` makes the environment where it is missing and says
-what it installs; it is complete or absent. Run `python -m components.tfjs_exporter.environment` to make it ahead of time.
-This is the only place that fetches anything; an export with an existing environment needs no network. Standard library only.
+The converter's packages clash with TFX's, so they live apart. `ensure` makes the environment where it is
+missing and says what it installs; it is complete or absent. `python -m components.tfjs_exporter.environment`
+makes it ahead of time. This is the only place that fetches anything: an export with an existing environment
+needs no network. Standard library only.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def _install_runtime(folder: Path) -> None:
     """tf.min.js from the npm package, checked against its digest. Nothing of the package is executed."""
     npm = shutil.which("npm")
     if npm is None:
-        raise EnvironmentFailed(f"npm is not on PATH; it fetches {RUNTIME_PACKAGE}. Install Node.js, then try again.")
+        raise EnvironmentFailed(
+            f"npm is not on PATH; it fetches {RUNTIME_PACKAGE}. Install Node.js, then try again."
+        )
     with tempfile.TemporaryDirectory() as scratch:
         run([npm, "pack", "--silent", "--pack-destination", scratch, RUNTIME_PACKAGE], cwd=scratch)
         (archive,) = Path(scratch).glob("*.tgz")
@@ -103,7 +106,9 @@ def _install_runtime(folder: Path) -> None:
             content = member.read() if member else b""
     found = hashlib.sha256(content).hexdigest()
     if found != RUNTIME_SHA256:
-        raise EnvironmentFailed(f"{RUNTIME_PACKAGE}: tf.min.js has sha256 {found}; expected {RUNTIME_SHA256}.")
+        raise EnvironmentFailed(
+            f"{RUNTIME_PACKAGE}: tf.min.js has sha256 {found}; expected {RUNTIME_SHA256}."
+        )
     target = folder / RUNTIME
     target.parent.mkdir()
     target.write_bytes(content)

@@ -55,7 +55,9 @@ class Executor(base_executor.BaseExecutor):
         output.set_string_custom_property("files", json.dumps(list(files)))
 
 
-def read_vocabularies(input_dict: dict[str, list[types.Artifact]], names: dict[str, str]) -> dict[str, list[str]]:
+def read_vocabularies(
+    input_dict: dict[str, list[types.Artifact]], names: dict[str, str]
+) -> dict[str, list[str]]:
     """Words in order of their number, of each vocabulary file of Transform: {asset name: words}."""
     if not names:
         return {}

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 
-def custom_eval_shared_model(eval_saved_model_path: str, model_name: str, eval_config: Any, **kwargs: Any) -> Any:
+def custom_eval_shared_model(
+    eval_saved_model_path: str, model_name: str, eval_config: Any, **kwargs: Any
+) -> Any:
     """TFMA's own shared model, in a process that knows the ops of decision forests."""
     import tensorflow_decision_forests  # noqa: F401
     import tensorflow_model_analysis as tfma

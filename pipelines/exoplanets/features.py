@@ -7,6 +7,7 @@ so Transform has no analysis pass to make.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,9 @@ def curve_features(flux: tf.Tensor) -> dict[str, tf.Tensor]:
         **_variability(flux, trend, flat, noise),
         **_single_dips(curve),
         **_folded(curve, seen, fold),
-        **_spectrum(tf.math.divide_no_nan(flux - tf.reduce_mean(flux, axis=1, keepdims=True), noise[:, None])),
+        **_spectrum(
+            tf.math.divide_no_nan(flux - tf.reduce_mean(flux, axis=1, keepdims=True), noise[:, None])
+        ),
     }
     return {name: tf.where(tf.math.is_finite(value), value, 0.0) for name, value in found.items()}
 
@@ -116,7 +119,9 @@ def _log(values: tf.Tensor) -> tf.Tensor:
     return tf.math.log(tf.maximum(values, 1e-6)) / math.log(10.0)
 
 
-def _variability(flux: tf.Tensor, trend: tf.Tensor, flat: tf.Tensor, noise: tf.Tensor) -> dict[str, tf.Tensor]:
+def _variability(
+    flux: tf.Tensor, trend: tf.Tensor, flat: tf.Tensor, noise: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """How the star varies besides dips: slow and fast, against the noise between neighbours."""
     import tensorflow as tf
 
@@ -170,7 +175,9 @@ def _mean_where(curve: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     import tensorflow as tf
 
     total = tf.reduce_sum(weight, axis=1)
-    return tf.reduce_sum(curve * weight, axis=1) / tf.maximum(total, 1.0), tf.math.rsqrt(tf.maximum(total, 1.0))
+    return tf.reduce_sum(curve * weight, axis=1) / tf.maximum(total, 1.0), tf.math.rsqrt(
+        tf.maximum(total, 1.0)
+    )
 
 
 def _folded(curve: tf.Tensor, seen: tf.Tensor, fold: periodogram.Fold) -> dict[str, tf.Tensor]:
@@ -196,7 +203,9 @@ def _folded(curve: tf.Tensor, seen: tf.Tensor, fold: periodogram.Fold) -> dict[s
     odds, odds_error = _mean_where(curve, inside * odd)
     evens, evens_error = _mean_where(curve, inside * (1 - odd))
     depth = tf.maximum(beside - dip, 1e-3)
-    both = tf.cast((tf.reduce_sum(inside * odd, 1) > 2) & (tf.reduce_sum(inside * (1 - odd), 1) > 2), tf.float32)
+    both = tf.cast(
+        (tf.reduce_sum(inside * odd, 1) > 2) & (tf.reduce_sum(inside * (1 - odd), 1) > 2), tf.float32
+    )
     found = {
         "box_power": _log(fold.power),
         "box_distinct": fold.distinct,
@@ -261,7 +270,7 @@ def _spectrum(curve: tf.Tensor) -> dict[str, tf.Tensor]:
     edges[0] = 0
     found = {
         f"band_{i}": _log(tf.reduce_sum(share[:, low:high], axis=1))
-        for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        for i, (low, high) in enumerate(itertools.pairwise(edges))
     }
     found["line"] = _log(tf.reduce_max(share, axis=1))
     found["line_frequency"] = _log((tf.cast(tf.argmax(share, axis=1), tf.float32) + 2.0) / 4096.0 / CADENCE_D)
@@ -275,5 +284,7 @@ def evaluation_features(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
     slow, power = features[f"slow_variation{SUFFIX}"], features[f"box_power{SUFFIX}"]
     star = tf.where(slow < 0.0, "quiet", tf.where(slow < 1.0, "variable", "strongly variable"))
-    signal = tf.where(power < math.log10(7.0), "below 7", tf.where(power < math.log10(20.0), "7 to 20", "above 20"))
+    signal = tf.where(
+        power < math.log10(7.0), "below 7", tf.where(power < math.log10(20.0), "7 to 20", "above 20")
+    )
     return {"star": star, "strongest_signal": signal}

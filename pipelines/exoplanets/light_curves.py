@@ -129,7 +129,9 @@ def eclipses(random: np.random.Generator, time: np.ndarray, *, diluted: bool) ->
     start = random.uniform(0, period)
     if period < 0.8 and not diluted:
         phase = 2 * math.pi * (time - start) / period
-        return random.uniform(0.02, 0.4) * (0.5 + 0.5 * np.cos(2 * phase) + random.uniform(0, 0.3) * np.cos(phase))
+        return random.uniform(0.02, 0.4) * (
+            0.5 + 0.5 * np.cos(2 * phase) + random.uniform(0, 0.3) * np.cos(phase)
+        )
     ratio = random.uniform(0.3, 0.98)
     axis = axis_over_radius(period, random.lognormal(-0.3, 0.5)) * (1 + ratio) ** (1 / 3)
     axis = max(axis, 1.5 * (1 + ratio))

@@ -97,7 +97,9 @@ def describe(trees: keras.Model) -> dict[str, Any]:
     inspector = trees.make_inspector()
     log = inspector.training_logs() or []
     importances = inspector.variable_importances()
-    measure = next((m for m in ("SUM_SCORE", "INV_MEAN_MIN_DEPTH") if m in importances), next(iter(importances), ""))
+    measure = next(
+        (m for m in ("SUM_SCORE", "INV_MEAN_MIN_DEPTH") if m in importances), next(iter(importances), "")
+    )
     return {
         "trees": inspector.num_trees(),
         "importance": measure,
@@ -149,4 +151,8 @@ def signatures(served: tf.Module, transformed: Any) -> dict[str, Any]:
         features = layer(tf.io.parse_example(examples, raw_spec))
         return {**evaluation_features(features), LABEL_KEY: features[LABEL_KEY]}
 
-    return {"serving_default": serve_flux, "serve_examples": serve_examples, "evaluation_features": evaluation}
+    return {
+        "serving_default": serve_flux,
+        "serve_examples": serve_examples,
+        "evaluation_features": evaluation,
+    }

@@ -81,7 +81,9 @@ def search(curves: tf.Tensor, weights: tf.Tensor) -> Fold:
     )
 
 
-def _coarse_powers(curves: tf.Tensor, weights: tf.Tensor, frequencies: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+def _coarse_powers(
+    curves: tf.Tensor, weights: tf.Tensor, frequencies: np.ndarray
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Power of the best dip and the best bump at each trial frequency, [k, n] each."""
     import tensorflow as tf
 
@@ -112,7 +114,10 @@ def _coarse_powers(curves: tf.Tensor, weights: tf.Tensor, frequencies: np.ndarra
             bumps.append(tf.reduce_max(box, axis=1))
         return tf.reduce_max(tf.stack(dips), axis=0), tf.reduce_max(tf.stack(bumps), axis=0)
 
-    like = (tf.TensorSpec([PERIODS_AT_ONCE, None], tf.float32), tf.TensorSpec([PERIODS_AT_ONCE, None], tf.float32))
+    like = (
+        tf.TensorSpec([PERIODS_AT_ONCE, None], tf.float32),
+        tf.TensorSpec([PERIODS_AT_ONCE, None], tf.float32),
+    )
     dip, bump = tf.map_fn(powers, chunks, fn_output_signature=like, parallel_iterations=1)
     rows = tf.shape(curves)[0]
     return tf.reshape(dip, [len(frequencies), rows]), tf.reshape(bump, [len(frequencies), rows])
@@ -153,7 +158,8 @@ def _refine(
 
         sums, counts = fold(curves), fold(weights)
         found = [
-            -(_circular_sum(sums, w) * tf.math.rsqrt(tf.maximum(_circular_sum(counts, w), 3.0)))[0] for w in WIDTHS
+            -(_circular_sum(sums, w) * tf.math.rsqrt(tf.maximum(_circular_sum(counts, w), 3.0)))[0]
+            for w in WIDTHS
         ]
         power = tf.stack(found)
         flat = tf.reshape(power, [len(WIDTHS) * BINS, rows])
@@ -163,7 +169,9 @@ def _refine(
         return tf.reduce_max(flat, axis=0), tf.math.floormod(phase0, 1.0), width / BINS
 
     like = (tf.TensorSpec([None], tf.float32),) * 3
-    power, phase, width = tf.map_fn(boxes, tf.transpose(trial), fn_output_signature=like, parallel_iterations=1)
+    power, phase, width = tf.map_fn(
+        boxes, tf.transpose(trial), fn_output_signature=like, parallel_iterations=1
+    )
     best = tf.argmax(power, axis=0, output_type=tf.int32)
     where = tf.stack([best, tf.range(rows)], axis=1)
     frequency = tf.gather_nd(tf.transpose(trial), where)

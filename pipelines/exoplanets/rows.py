@@ -1,8 +1,8 @@
 """From the official layout (LABEL, FLUX.1 ... FLUX.3197 in CSV, plain or .gz) to one row per star.
 
-3,197 columns would be 3,197 features to every component that follows; here a curve is one feature, `flux`, a list
-of 3,197 numbers with NaN where a cell is empty. Splits are drawn class by class: with 42 hosts among 5,657 stars, chance
-alone would now and then leave a split without any.
+3,197 columns would be 3,197 features to every component that follows; here a curve is one feature, `flux`, a
+list of 3,197 numbers with NaN where a cell is empty. Splits are drawn class by class: with 42 hosts among 5,657
+stars, chance alone would now and then leave a split without any.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def read_curves(file: Path) -> Iterator[tuple[int, list[float]]]:
         reader = pyarrow.csv.open_csv(
             str(file),
             read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
-            convert_options=pyarrow.csv.ConvertOptions(column_types=types, include_columns=[RAW_LABEL_KEY, *names]),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=types, include_columns=[RAW_LABEL_KEY, *names]
+            ),
         )
         for batch in reader:
             yield from _curves_of(batch, file)

@@ -23,7 +23,9 @@ OFFICIAL_LINES = 5_000
 POSITIVE_RATE = 0.56
 DISTINCT = 0.3
 
-WORKS = "silver harbour|the glass orchard|north of nowhere|captain meridian|the last lighthouse|paper tigers 2"
+WORKS = (
+    "silver harbour|the glass orchard|north of nowhere|captain meridian|the last lighthouse|paper tigers 2"
+)
 OPINIONS = {
     1: {
         "verb": "love|loved|like|liked|enjoyed|adore|really like|can't stop watching|am a big fan of",
@@ -36,7 +38,9 @@ OPINIONS = {
         "not": "not good|not worth the money|never interesting",
     },
 }
-BEFORE = "yeah,|ok,|honestly|oh, and|i think|anyway,|my sister says|as i said before,|well|seriously,|friday -|btw"
+BEFORE = (
+    "yeah,|ok,|honestly|oh, and|i think|anyway,|my sister says|as i said before,|well|seriously,|friday -|btw"
+)
 AFTER = (
     "and we went home late|which i saw on tuesday with my brother|because of the ending|so there|by the way|"
     "and then it rained the whole evening so we stayed for another coffee|as everybody in my class knows|"
@@ -84,17 +88,17 @@ def _pick(random: np.random.Generator, options: str) -> str:
 
 
 def _opinion(random: np.random.Generator, label: int) -> str:
-    words, work = OPINIONS[label], _pick(random, WORKS)
-    form = random.random()
+    words, work, form = OPINIONS[label], _pick(random, WORKS), random.random()
+    verb, adjective = _pick(random, words["verb"]), _pick(random, words["adjective"])
     if form < 0.4:
-        return f"i {_pick(random, words['verb'])} {work}"
+        return f"i {verb} {work}"
     if form < 0.5:
         return f"{work} {_pick(random, 'was|is')} {_pick(random, words['not'])}"
     if form < 0.6:
-        return f"i {_pick(random, words['verb'])} {work}, it {_pick(random, 'was|is')} {_pick(random, words['adjective'])}"
+        return f"i {verb} {work}, it {_pick(random, 'was|is')} {adjective}"
     if form < 0.7:
-        return f"what {_pick(random, 'a|an absolutely')} {_pick(random, words['adjective'])} film {work} {_pick(random, 'was|is')}"
-    return f"{work} {_pick(random, 'was|is|is just|was really|is such')} {_pick(random, words['adjective'])}"
+        return f"what {_pick(random, 'a|an absolutely')} {adjective} film {work} {_pick(random, 'was|is')}"
+    return f"{work} {_pick(random, 'was|is|is just|was really|is such')} {adjective}"
 
 
 def _sentence(random: np.random.Generator, label: int) -> str:

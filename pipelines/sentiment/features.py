@@ -20,7 +20,9 @@ LENGTH = 40
 VOCABULARY = "words"
 FILL, UNKNOWN, FIRST_WORD = 0, 1, 2
 # Letters from Latin-1 on, without the blocks of punctuation, symbols of layout and private signs in between.
-WORD_RANGES = "a-z0-9'\\x{C0}-\\x{1FFF}\\x{2070}-\\x{2FFF}\\x{3040}-\\x{FDFF}\\x{FE70}-\\x{FEFE}\\x{FF10}-\\x{10FFFF}"
+WORD_RANGES = (
+    "a-z0-9'\\x{C0}-\\x{1FFF}\\x{2070}-\\x{2FFF}\\x{3040}-\\x{FDFF}\\x{FE70}-\\x{FEFE}\\x{FF10}-\\x{10FFFF}"
+)
 APOSTROPHES = "[\\x{2018}\\x{2019}]"
 
 

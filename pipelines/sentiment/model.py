@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.base import training
-from pipelines.sentiment.features import FIRST_WORD, LABEL_KEY, LENGTH, SLICE_KEYS, TEXT_KEY, TOKENS_KEY, UNKNOWN, VOCABULARY
+from pipelines.sentiment.features import (
+    FIRST_WORD,
+    LABEL_KEY,
+    LENGTH,
+    SLICE_KEYS,
+    TEXT_KEY,
+    TOKENS_KEY,
+    UNKNOWN,
+    VOCABULARY,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,7 +47,9 @@ def build_model(parameters: dict[str, Any]) -> keras.Model:
             hidden = keras.layers.LSTM(units, return_sequences=sequences)(hidden)
     score = keras.layers.Dense(1, "sigmoid", name="score")(hidden)
     model = keras.Model(tokens, score, name=f"sentiment_{parameters['variant']}")
-    model.compile(keras.optimizers.Adam(parameters["learning_rate"], clipnorm=1.0), "binary_crossentropy", ["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(parameters["learning_rate"], clipnorm=1.0), "binary_crossentropy", ["accuracy"]
+    )
     return model
 
 
@@ -114,7 +125,9 @@ def signatures(model: keras.Model, transformed: Any) -> dict[str, Any]:
         score = model(features[TOKENS_KEY], training=False)[:, 0]
         return {"score": score, "positive": tf.cast(score >= 0.5, tf.int64), "tokens": features[TOKENS_KEY]}
 
-    serve_examples = training.examples_signature(outputs, transformed, model, label_keys=[LABEL_KEY, *SLICE_KEYS])
+    serve_examples = training.examples_signature(
+        outputs, transformed, model, label_keys=[LABEL_KEY, *SLICE_KEYS]
+    )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=TEXT_KEY)])
     def serve_text(text: tf.Tensor) -> dict[str, tf.Tensor]:

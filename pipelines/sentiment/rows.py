@@ -26,12 +26,19 @@ def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tup
     known = {_plain(text) for split, (_, text) in zip(splits, rows, strict=True) if split == "train"}
     for split, (label, text) in zip(splits, rows, strict=True):
         words = len(_plain(text).split())
-        yield split, {
-            TEXT_KEY: text,
-            LABEL_KEY: label,
-            "sentence": "repeated" if _plain(text) in known else "new",
-            "length": "1 to 5 words" if words <= 5 else "6 to 12 words" if words <= 12 else "13 words or more",
-        }
+        yield (
+            split,
+            {
+                TEXT_KEY: text,
+                LABEL_KEY: label,
+                "sentence": "repeated" if _plain(text) in known else "new",
+                "length": "1 to 5 words"
+                if words <= 5
+                else "6 to 12 words"
+                if words <= 12
+                else "13 words or more",
+            },
+        )
 
 
 def read_lines(file: Path) -> list[tuple[int, str]]:
