@@ -53,9 +53,9 @@ def run_fn(fn_args: Any) -> None:
     rows = training.dataset(fn_args.train_files, spec, LABEL_KEY, 4096)
     steps = sum(-(-len(labels) // batch) for _, labels in rows)
     model = build_model({**parameters, "steps": steps * parameters["epochs"]})
-    train = training.dataset(fn_args.train_files, spec, LABEL_KEY, batch, shuffle=50_000).map(_normal_pairs)
+    train = training.dataset(fn_args.train_files, spec, LABEL_KEY, batch, shuffle=50_000).map(normal_pairs)
     tune = training.dataset(fn_args.eval_files, spec, LABEL_KEY, 4096)
-    history = training.fit(model, fn_args, train, tune.map(_normal_pairs), parameters["epochs"])
+    history = training.fit(model, fn_args, train, tune.map(normal_pairs), parameters["epochs"])
 
     detector, facts = tuned_detector(model, _residuals(model, rows), _residuals(model, tune), parameters)
     folder = Path(fn_args.model_run_dir)
@@ -122,7 +122,7 @@ def signatures(detector: Any, transformed: Any) -> dict[str, Any]:
     return {"serving_default": serve, "serve_examples": serve, "slice_features": slices}
 
 
-def _normal_pairs(features: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def normal_pairs(features: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     import tensorflow as tf
 
     normal = tf.boolean_mask(features[INPUTS_KEY], tf.reshape(labels, [-1]) == 0)
