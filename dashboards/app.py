@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,6 @@ from dashboards.servers import Servers
 from dashboards.site import HERE, Site
 from pipelines.base.paths import metadata_url
 
-log = logging.getLogger(__name__)
 Page = Callable[[Site, dict[str, str]], Any]
 PAGES: dict[str, Page] = {
     "/": pages_home.home,
@@ -173,8 +171,7 @@ async def _not_found(site: Site, request: Request, error: Exception) -> Response
 
 
 async def _broken(site: Site, request: Request, error: Exception) -> Response:
-    """A mistake of ours: the log has the trace, the page the kind of error."""
-    log.exception("%s failed", request.url)
+    """A mistake of ours: the web server logs the trace, the page tells the kind of error."""
     if isinstance(error, HTTPException):
         return HTMLResponse(
             site.render("error.html", title="Refused", text=str(error.detail)), error.status_code

@@ -1,7 +1,7 @@
 """How far apart two distributions of a feature are, from TFDV's histograms alone.
 
 Numbers: Jensen-Shannon divergence (Lin 1991, base 2, 0 the same, 1 no overlap) over the union of both features'
-quantile edges. Both of TFDV's histograms are points of one distribution function, straight between them: a bucket
+inner quantile edges. Both of TFDV's histograms are points of one distribution function, straight between them: a bucket
 of the standard histogram alone would spread a long tail evenly and see differences that are not there. Values:
 the L-infinity norm, the largest difference of one value's share. Says nothing of significance.
 """
@@ -29,7 +29,10 @@ def distance(one: FeatureStats | None, other: FeatureStats | None) -> tuple[str,
 
 def jensen_shannon(one: FeatureStats, other: FeatureStats) -> float:
     """Of two numeric features with quantiles. Missing values are not counted."""
-    edges = sorted({*one.quantiles, *other.quantiles})
+    if one.quantiles[0] > other.quantiles[-1] or other.quantiles[0] > one.quantiles[-1]:
+        return 1.0
+    # Not at minimum and maximum: one extreme row more would look like a tenth of the data.
+    edges = sorted({*one.quantiles[1:-1], *other.quantiles[1:-1]})
     result = 0.0
     for x, y in zip(_shares(one, edges), _shares(other, edges), strict=True):
         middle = (x + y) / 2

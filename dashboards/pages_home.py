@@ -55,7 +55,9 @@ def home(site: Site, query: dict[str, str]) -> str:
 
 
 def _line(site: Site, name: str, rows: list[RunRow], served: list[str]) -> Line:
-    line = Line(name, site.card(name), rows[0] if rows else None, served=served, runs=len(rows))
+    line = Line(
+        name, site.card(name), site.runs.detailed(rows[0]) if rows else None, served=served, runs=len(rows)
+    )
     measured = next((row for row in rows if row.metrics), None)
     if measured is not None:
         line.bars = [
@@ -107,7 +109,7 @@ def project(site: Site, query: dict[str, str]) -> str:
     card = site.card(name)
     if card is None and not rows:
         raise Missing(f"There is no project called {name!r}.")
-    shown = rows if query.get("all") else rows[:PAGE_RUNS]
+    shown = [site.runs.detailed(row) for row in (rows if query.get("all") else rows[:PAGE_RUNS])]
     measured = next((row for row in rows if row.metrics), None)
     bars = site.bars(measured) if measured else ()
     histories = []

@@ -140,7 +140,7 @@ def _worst_first(slices: list[Slice], metric: str, higher: bool) -> list[Slice]:
 
 
 def _plot_charts(plots: Plots, task: str, threshold: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = dict.fromkeys(("matrix", "roc", "pr", "calibration", "residuals", "confusion"))
     if plots.matrices:
         try:
             chosen = at(plots.matrices, float(threshold)) if threshold else best(plots.matrices)

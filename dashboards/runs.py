@@ -124,6 +124,23 @@ class Runs:
                 return record_of(run_id, row.project, self.metadata.run(context))
         raise Missing(f"The record of run {run_id!r} is not whole: its run.json cannot be read.")
 
+    def detailed(self, row: RunRow) -> RunRow:
+        """The row with state and verdict where only ML Metadata knows the run; lists leave that out for speed."""
+        if row.state != "recorded":
+            return row
+        try:
+            context = next((context for name, context, _ in self.metadata.runs() if name == row.run_id), None)
+            key = (row.run_id, self.metadata.stamp())
+            return (
+                row
+                if context is None
+                else self._of_metadata.get(
+                    key, lambda: row_of(record_of(row.run_id, row.project, self.metadata.run(context)))
+                )
+            )
+        except Missing:
+            return row
+
     def run_folder(self, record: RunRecord) -> Path:
         """HOME/runs/<project>/<run>; it may not exist for a run of another runner."""
         return self.folder / record.project / record.run_id
