@@ -227,10 +227,10 @@ def signatures(forecaster: tf.Module) -> dict[str, Any]:
         input_signature=[vector(tf.string, "stock"), vector(tf.int64, "year"), vector(tf.int64, "quarter")]
     )
     def forecast(stock: tf.Tensor, year: tf.Tensor, quarter: tf.Tensor) -> dict[str, tf.Tensor]:
-        tf.debugging.Assert(
-            tf.reduce_all((quarter >= 0) & (quarter <= 4)),
-            ["Quarter must be 0 (the whole year) to 4:", quarter],
-        )
+        known = tf.reduce_all((quarter >= 0) & (quarter <= 4))
+        check = tf.debugging.Assert(known, ["Quarter must be 0 (the whole year) to 4:", quarter])
+        with tf.control_dependencies([check] if check is not None else []):
+            quarter = tf.identity(quarter)
         days, curves = tf.map_fn(
             period,
             (stock, year, quarter),
