@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     """Trees grow on `train`, boosting stops by `tune`, the Evaluator judges on `eval`."""
     from components.function_example_gen.component import FunctionExampleGen
+    from components.report_gen.component import ReportGen
 
     example_gen = FunctionExampleGen(
         input_base=input_base(paths, settings),
@@ -30,4 +31,12 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
     evaluator = next(node for node in nodes if node.id == "Evaluator")
     evaluator.spec.exec_properties["module_path"] = "pipelines.exoplanets.evaluating"
-    return assemble(PROJECT, paths, settings, nodes)
+    by_id = {node.id: node for node in nodes}
+    report_gen = ReportGen(
+        report_fn="pipelines.exoplanets.report.report",
+        model=by_id["Trainer"].outputs["model"],
+        examples=example_gen.outputs["examples"],
+        model_run=by_id["Trainer"].outputs["model_run"],
+        custom_config={"code": source_digest("pipelines.exoplanets.report")},
+    )
+    return assemble(PROJECT, paths, settings, [*nodes, report_gen])

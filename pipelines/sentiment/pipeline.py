@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     """The fit sees `train`, the choice of the epoch `tune`, the Evaluator `eval`."""
     from components.function_example_gen.component import FunctionExampleGen
+    from components.report_gen.component import ReportGen
 
     example_gen = FunctionExampleGen(
         input_base=input_base(paths, settings),
@@ -32,8 +33,17 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
         range_config=range_config(settings),
     )
     nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
+    by_id = {node.id: node for node in nodes}
+    report_gen = ReportGen(
+        report_fn="pipelines.sentiment.report.report",
+        model=by_id["Trainer"].outputs["model"],
+        examples=example_gen.outputs["examples"],
+        model_run=by_id["Trainer"].outputs["model_run"],
+        custom_config={"code": source_digest("pipelines.sentiment.report")},
+    )
+    nodes = [*nodes, report_gen]
     if settings.parameters["tfjs"]:
-        nodes.append(_browser_export(paths, {node.id: node for node in nodes}))
+        nodes.append(_browser_export(paths, by_id))
     return assemble(PROJECT, paths, settings, nodes)
 
 
