@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import ast
 import builtins
-import importlib.machinery
+import contextlib
 import importlib.util
+import os
+import sysconfig
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from pipelines.base.paths import CHECKOUT, ROOMS
+from dags.run_folder import code_mark
+from pipelines.base.paths import CHECKOUT, ROOMS, Paths
 from pipelines.base.project import ProjectError
 
 OURS = ("pipelines", "components", "serving", "dashboards", "dags")
@@ -41,6 +44,25 @@ class BrokenCode(ProjectError):
         shown = file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file
         super().__init__(f"{shown}:{line}: {problem}")
         self.file, self.line = file, line
+
+
+def check_once(project: str) -> None:
+    """`check`, skipped while nothing has changed since it last found nothing: Airflow parses every half minute.
+
+    What was found is not kept, so that a package installed since is seen.
+    """
+    paths = Paths.of(project)
+    mark = f"{code_mark(paths)} {Path(sysconfig.get_path('purelib')).stat().st_mtime_ns}"
+    file = paths.home / "cache" / "code_check" / project
+    with contextlib.suppress(OSError):
+        if file.read_text() == mark:
+            return
+    check(project)
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name(f".{project}.{os.getpid()}")
+        aside.write_text(mark)
+        os.replace(aside, file)
 
 
 def check(project: str, folder: Path | None = None) -> None:
@@ -163,13 +185,14 @@ def _undefined_names(tree: ast.Module, file: Path) -> Iterator[BrokenCode]:
     postponed = any(isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in tree.body)
     if bound is None:
         return
+    at_import = list(_at_import(tree))
     annotations = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in at_import
         if isinstance(node, ast.AnnAssign) and postponed
         for inner in ast.walk(node.annotation)
     }
-    for node in _at_import(tree):
+    for node in at_import:
         if (
             isinstance(node, ast.Name)
             and isinstance(node.ctx, ast.Load)

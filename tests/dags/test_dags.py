@@ -45,6 +45,7 @@ def parse(checkout: Path, home: Path, **env: str) -> dict:
         env={
             **os.environ,
             "AIRFLOW_HOME": str(home),
+            "VIADUCT_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(checkout / "dags"),
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "200",
             "PYTHONPATH": str(checkout),
@@ -156,6 +157,18 @@ def test_code_that_would_not_import_is_found_without_importing_it(tmp_path, text
 def test_code_that_imports_well_is_left_alone(tmp_path, text):
     (tmp_path / "model.py").write_text(text)
     code_check.check("anything", tmp_path)
+
+
+def test_a_checked_project_is_read_again_only_after_an_edit(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIADUCT_HOME", str(tmp_path))
+    checked = []
+    monkeypatch.setattr(code_check, "check", checked.append)
+    code_check.check_once("card_fraud")
+    code_check.check_once("card_fraud")
+    assert checked == ["card_fraud"]
+    monkeypatch.setattr(code_check, "code_mark", lambda paths: "edited")
+    code_check.check_once("card_fraud")
+    assert checked == ["card_fraud"] * 2
 
 
 @pytest.mark.parametrize("name", registry.names())
