@@ -133,8 +133,8 @@ class SavedModel:
         self.signatures = {name: self._signature(name, d) for name, d in self.definitions.items()}
         # Signature name -> Batcher, where batching is on; closed together with the model.
         self.batchers: dict[str, Any] = {}
-        # Whether those batchers leave lone quick calls alone (`serving.execution` decides by it).
-        self.adaptive_batching = False
+        # The same names, where those batchers leave lone quick calls alone (see `serving.execution.Crowd`).
+        self.crowds: dict[str, Any] = {}
         self.on_close: Callable[[], None] = lambda: None
 
     def _signature(self, name: str, definition: Any) -> Signature:

@@ -9,10 +9,12 @@ requests or responses.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from serving.errors import DeadlineExceeded
 
 # A call that takes longer than this would be felt by the other requests on the loop.
 QUICK_S = 0.5e-3
+# A call that takes less costs no more than putting it into a batch would.
+TINY_S = 0.1e-3
 SMALL_BYTES = 64 * 1024
 SMALL_OBJECTS = 64
 
@@ -35,6 +39,34 @@ def _small(inputs: Mapping[str, np.ndarray]) -> bool:
             return False
         total += array.nbytes
     return total <= SMALL_BYTES
+
+
+class Crowd:
+    """Whether requests for a quick signature come together often enough for batches to pay.
+
+    Calls on the loop follow one another, so nobody could ever be seen waiting. Hence every 16th call takes the
+    way through the batcher: whoever arrives in the meantime is company, and as long as there is company all
+    calls go that way. A lone client pays for one call in sixteen. Belongs to the event loop.
+    """
+
+    PROBE = 16
+    PATIENCE = 8
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._inside = 0
+        self._patience = 0
+
+    def expected(self) -> bool:
+        self._calls += 1
+        return self._inside > 0 or self._patience > 0 or self._calls % self.PROBE == 0
+
+    def __enter__(self) -> None:
+        self._inside += 1
+        self._patience = self.PATIENCE if self._inside > 1 else max(0, self._patience - 1)
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
 
 
 class Runner:
@@ -59,23 +91,33 @@ class Runner:
         name = handle.id.name
         batcher = model.batchers.get(signature.name)
         small = _small(inputs)
-        quick = small and signature.seconds is not None and signature.seconds < QUICK_S
-        if quick and (batcher is None or model.adaptive_batching):
+        seconds = math.inf if signature.seconds is None else signature.seconds
+        quick = small and seconds < QUICK_S
+        crowd = model.crowds.get(signature.name) if quick else None
+        if crowd is not None and seconds > TINY_S and crowd.expected():
+            with crowd:
+                return await self._batched(batcher, handle, inputs, wanted, timeout_s)
+        if quick and (batcher is None or crowd is not None):
             try:
                 return self._call(name, signature, inputs, wanted, small)
             finally:
                 handle.release()
         if batcher is not None:
-            try:
-                future = batcher.submit(inputs, here=False)
-            except BaseException:
-                handle.release()
-                raise
-            outputs = await self._outcome(future, handle, timeout_s)
-            return {name: outputs[name] for name in wanted} if wanted else outputs
+            return await self._batched(batcher, handle, inputs, wanted, timeout_s)
         return await self._outcome(
             self._pool.submit(self._call, name, signature, inputs, wanted, small), handle, timeout_s
         )
+
+    async def _batched(
+        self, batcher: Any, handle: Handle, inputs: Arrays, wanted: tuple[str, ...], timeout_s: float | None
+    ) -> Arrays:
+        try:
+            future = batcher.submit(inputs, here=False)
+        except BaseException:
+            handle.release()
+            raise
+        outputs = await self._outcome(future, handle, timeout_s)
+        return {name: outputs[name] for name in wanted} if wanted else outputs
 
     def _call(
         self, name: str, signature: Signature, inputs: Arrays, wanted: tuple[str, ...], small: bool

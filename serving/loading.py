@@ -17,7 +17,7 @@ from serving.batching import Batcher, BatchingParameters
 from serving.core.servable import LoadFailed, ServableId
 from serving.engine import EngineOptions, SavedModel, Signature
 from serving.errors import ServingError
-from serving.execution import Arrays
+from serving.execution import Arrays, Crowd
 from serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -61,12 +61,11 @@ class ModelLoader:
             if parameters is not None:
                 for name, signature in model.signatures.items():
                     model.batchers[name] = self._batcher(id, signature, parameters)
+                    if parameters.run_idle_inline:
+                        model.crowds[name] = Crowd()
         except BaseException:
             model.close()
             raise
-        model.adaptive_batching = (
-            self._options.batching is not None and self._options.batching.run_idle_inline
-        )
         self.live[id] = model
         model.on_close = lambda: self._forget(id, model)
         return model
@@ -109,15 +108,18 @@ class ModelLoader:
             sizes.add((id.name,), padded)
             padding.add((id.name,), padded - rows)
 
-        return Batcher(_timed(signature), parameters, on_batch)
+        return Batcher(self._timed(id.name, signature), parameters, on_batch)
 
+    def _timed(self, name: str, signature: Signature) -> Callable[[Arrays], Arrays]:
+        latency = self._metrics.runtime_latency
 
-def _timed(signature: Signature) -> Callable[[Arrays], Arrays]:
-    def run(inputs: Arrays) -> Arrays:
-        started = time.perf_counter()
-        outputs = signature.run(inputs)
-        if all(a.shape[:1] == (1,) for a in inputs.values()):
-            signature.timed(time.perf_counter() - started)
-        return outputs
+        def run(inputs: Arrays) -> Arrays:
+            started = time.perf_counter()
+            outputs = signature.run(inputs)
+            seconds = time.perf_counter() - started
+            latency.add((name, "Predict", "TF1"), seconds * 1e6)
+            if all(a.shape[:1] == (1,) for a in inputs.values()):
+                signature.timed(seconds)
+            return outputs
 
-    return run
+        return run
