@@ -10,7 +10,6 @@ import subprocess
 import pytest
 
 from dags import supervisor
-from pipelines.base import host_client
 from pipelines.base.project import ProjectError
 
 pytestmark = [
@@ -36,8 +35,8 @@ def test_a_killed_node_is_tried_again_and_its_first_attempt_is_marked_failed(air
 def test_a_killed_host_takes_its_nodes_along_and_a_new_one_finishes_the_run(airflow):
     run_id = airflow.trigger(seconds=4.2)
     node = airflow.wait_for_train(run_id)
-    host = int(host_client.socket_path(airflow.home).with_suffix(".lock").read_text())
-    os.kill(host, signal.SIGKILL)
+    (lock,) = (airflow.home / "host").glob("*.lock")
+    os.kill(int(lock.read_text()), signal.SIGKILL)
     airflow.until(lambda: _gone(node), "the end of the host's child", 20)
     assert airflow.finished(run_id) == "success"
     assert airflow.pushes_of(run_id) == 1
