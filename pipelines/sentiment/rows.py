@@ -17,10 +17,12 @@ from pipelines.base.project import ProjectError
 from pipelines.sentiment.features import LABEL_KEY, TEXT_KEY
 
 SPLITS = ("train", "tune", "eval")
+# Of ten lines eight are trained on, one chooses the epoch, one is judged.
+TRAIN_SHARE = 0.8
 
 
 def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(split, {"text", "label", "sentence", "length"}) of every line, seven of ten to train, one to tune."""
+    """(split, {"text", "label", "sentence", "length"}) of every line."""
     rows = [row for file in files for row in read_lines(file)]
     splits = [_split_of(number, text) for number, (_, text) in enumerate(rows)]
     known = {_plain(text) for split, (_, text) in zip(splits, rows, strict=True) if split == "train"}
@@ -57,7 +59,7 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
 
 def _split_of(number: int, text: str) -> str:
     bucket = int.from_bytes(hashlib.sha256(f"{number}:{text}".encode()).digest()[:4], "big") % 10
-    return "train" if bucket < 7 else "tune" if bucket == 7 else "eval"
+    return "train" if bucket < 10 * TRAIN_SHARE else "tune" if bucket == 8 else "eval"
 
 
 def _plain(text: str) -> str:

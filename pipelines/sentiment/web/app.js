@@ -36,11 +36,6 @@ function scores(lists) {
   });
 }
 
-// The score of one text; tests call it.
-function score(text) {
-  return scores([Tokens.split(text, rules)])[0];
-}
-
 // What the score owes to each of the last words: the score with it less the score with an unknown word in its place.
 function contributions(words) {
   const kept = words.slice(-rules.length);
@@ -125,7 +120,11 @@ async function start() {
   element("text").addEventListener("input", schedule);
   element("text").focus();
   update();
-  globalThis.Sentiment = { score, tokens: (text) => Tokens.number(Tokens.split(text, rules), rules) };
+  // For tests and the curious: many texts at once.
+  globalThis.Sentiment = {
+    scores: (texts) => scores(texts.map((text) => Tokens.split(text, rules))),
+    tokens: (texts) => texts.map((text) => Tokens.number(Tokens.split(text, rules), rules)),
+  };
 }
 
 start();
