@@ -115,6 +115,32 @@ class Batcher:
             self._ran(alone)
         return task.future
 
+    def run_together(self, requests: list[Arrays]) -> list[Future[Arrays]]:
+        """Runs requests that have arrived together, at once and on the caller's thread; done futures in the
+        same order. Raises Unavailable when closed; every other error is in its request's future."""
+        with self._change:
+            if self._closed:
+                raise Unavailable("The model is being unloaded; try again.")
+            self._outside += 1
+        tasks = []
+        batches: list[_Batch] = []
+        last: dict[Hashable, _Batch] = {}
+        for inputs in requests:
+            key, rows = _describe(inputs, self._parameters.pad_variable_length_inputs)
+            task = _Task(inputs, rows)
+            tasks.append(task)
+            batch = last.get(key) if key is not None and self._by_rows else None
+            if batch is None or batch.rows + rows > self._parameters.slice_size:
+                batch = last[key] = _Batch(key)
+                batches.append(batch)
+            batch.tasks.append(task)
+            batch.rows += rows
+        for batch in batches:
+            oversized = batch.rows > self._parameters.slice_size
+            self._execute(batch.tasks, alone=batch.key is None or oversized or not self._by_rows)
+        self._ran(alone=True)
+        return [task.future for task in tasks]
+
     def close(self) -> None:
         """Refuses new requests, runs those that wait at once, and returns when all of them are done."""
         with self._change:
