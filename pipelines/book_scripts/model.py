@@ -16,7 +16,6 @@ import numpy as np
 
 from pipelines.base import training
 from pipelines.book_scripts.features import POSITION_XF, VOCABULARY, WORDS_XF
-from pipelines.book_scripts.writing import make_writer, signatures
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -129,6 +128,8 @@ def run_fn(fn_args: Any) -> None:
     import tensorflow_transform as tft
     import tf_keras as keras
 
+    from pipelines.book_scripts.writing import Writer, signatures
+
     keras.utils.set_random_seed(SEED)
     parameters = training.parameters(fn_args)
     transformed = tft.TFTransformOutput(fn_args.transform_output)
@@ -140,7 +141,7 @@ def run_fn(fn_args: Any) -> None:
     model = build_model({**parameters, "vocabulary": len(vocabulary) + 1, "total_steps": count * epochs})
     curves = CurveFile(Path(fn_args.model_run_dir) / CURVES_FILE)
     training.fit(model, fn_args, train, tune, epochs, callbacks=[forget(), curves.callback()])
-    writer = make_writer(weights(model), vocabulary)
+    writer = Writer(weights(model), vocabulary)
     training.export(writer, fn_args, signatures(writer))
 
 
@@ -167,7 +168,7 @@ class CurveFile:
 
 
 def weights(model: keras.Model) -> dict[str, Any]:
-    """The reader's arrays by name, as `make_writer` wants them."""
+    """The reader's arrays by name, as a Writer wants them."""
     return dict(_weights(model))
 
 

@@ -32,8 +32,8 @@ PROJECT = Project(
     ),
     quick=Profile(
         bars=(
-            Bar("perplexity_ratio", at_most=0.9, max_loss=0.05),
-            Bar("perplexity", at_most=60.0, max_loss=10.0),
+            Bar("perplexity_ratio", at_most=0.6, max_loss=0.05),
+            Bar("perplexity", at_most=25.0, max_loss=3.0),
         ),
         sample_rows=1_500,
         parameters={"units": 96, "epochs": 6, "dropout": 0.2, "learning_rate": 6e-3},

@@ -64,6 +64,8 @@ def learning_curves(file_of_curves: Path, trigram: float | None, file: Path) -> 
             trigram, color="black", lw=0.9, ls="--", label=f"trigram model, later text: {trigram:.1f}"
         )
     axes.set(xlabel="epoch", ylabel="perplexity")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     pictures.save(drawn, file)

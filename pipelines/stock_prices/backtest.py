@@ -25,8 +25,6 @@ from pipelines.stock_prices.model import (
     QUARTER_STARTS,
     History,
     fit_years,
-    make_forecaster,
-    signatures,
 )
 
 REFERENCE = "rbf_white"
@@ -159,6 +157,8 @@ def load(model: Path) -> Any:
 @functools.lru_cache(maxsize=1)
 def _reference(train: tuple[str, ...], late: tuple[str, ...], parameters: tuple[tuple[str, Any], ...]) -> Any:
     """The book's kernel, fitted as the Trainer fits; kept, since candidate and baseline meet the same one."""
+    from pipelines.stock_prices.forecasting import make_forecaster, signatures
+
     values = dict(parameters)
     found = read_histories(train, late)
     fits = [fit_years(history, REFERENCE, values) for history in found]

@@ -32,7 +32,7 @@ def history() -> Any:
 
 def forecaster(history: Any, variant: str = "walk") -> Any:
     from pipelines.stock_prices import kernels
-    from pipelines.stock_prices.model import make_forecaster, signatures
+    from pipelines.stock_prices.forecasting import make_forecaster, signatures
 
     fits = dict.fromkeys(range(history.begin, int(history.year[-1]) + 2), kernels.START[variant])
     return signatures(make_forecaster([history], [fits], variant, 5))
@@ -165,7 +165,7 @@ def test_a_request_for_two_periods_gives_what_two_requests_give(history: Any) ->
 def test_weekdays_are_those_of_the_calendar() -> None:
     import tensorflow as tf
 
-    from pipelines.stock_prices.model import weekdays
+    from pipelines.stock_prices.forecasting import weekdays
 
     for year in (1900, 1999, 2000, 2016, 2023, 2100):
         found = weekdays(*(tf.constant(n, tf.int64) for n in (year, 1, 366))).numpy().tolist()
@@ -289,7 +289,8 @@ def test_the_pushed_model_answers_where_gpflow_is_not_installed(finished_run: Ca
 @pytest.mark.real_data
 def test_on_real_prices_the_walk_is_calibrated_and_likelier_than_the_books_kernel(real_data: Path) -> None:
     from pipelines.stock_prices import backtest, data
-    from pipelines.stock_prices.model import History, fit_years, make_forecaster, signatures
+    from pipelines.stock_prices.forecasting import make_forecaster, signatures
+    from pipelines.stock_prices.model import History, fit_years
     from pipelines.stock_prices.project import COMMON
 
     rows: dict[str, list[tuple[float, ...]]] = {}
