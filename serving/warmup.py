@@ -16,8 +16,8 @@ from google.protobuf.message import DecodeError
 from serving import messages, tensors, wire
 from serving.engine import SavedModel
 from serving.errors import InvalidArgument, ServingError, Unimplemented
-from serving.handlers import check_filter, check_inputs, checked_inputs, predict_signature
 from serving.inference import CLASSIFY, REGRESS, examples_of, task_outputs
+from serving.request_checks import check_filter, check_inputs, checked_inputs, predict_signature
 from serving.request_log import masked_crc32c
 
 FILE = "assets.extra/tf_serving_warmup_requests"
