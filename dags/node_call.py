@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,9 +98,15 @@ class NodeCall:
     def _process_result(self) -> Any:
         assert self._process is not None
         code = self._process.wait()
-        with contextlib.suppress(OSError, ValueError):
-            if code == 0:
-                return json.loads(self._asked.result.read_text(encoding="utf-8"))
+        with self._asked.log.open("r", encoding="utf-8", errors="replace") as log:
+            log.seek(self._read_from)
+            text = log.read()
+        answer = last_json(text) if code == 0 else None
+        if answer is not None:
+            return answer
+        causes = re.findall(r"^viaduct: (.+)$", text, re.MULTILINE)
+        if causes and code > 0:
+            raise CallError(causes[-1], self._asked.log, code)
         return host_client.read_result(self._asked, code or 1)
 
     def follow(self, say: Callable[[str], None]) -> Any:
@@ -129,6 +136,14 @@ class NodeCall:
         self._thread.join(TERM_GRACE_S + 2)
 
 
+def last_json(text: str) -> Any:
+    """The last JSON object in `text` that begins a line: the answer of `viaduct node` after all that was logged."""
+    for found in reversed(list(re.finditer(r"^\{", text, re.MULTILINE))):
+        with contextlib.suppress(ValueError):
+            return json.JSONDecoder().raw_decode(text, found.start())[0]
+    return None
+
+
 def _say_lines(text: str, say: Callable[[str], None]) -> str:
     *whole, rest = text.split("\n")
     for line in whole:
@@ -137,12 +152,12 @@ def _say_lines(text: str, say: Callable[[str], None]) -> str:
 
 
 def _start(command: list[str], asked: Request) -> subprocess.Popen[bytes]:
-    """`viaduct node ...`: its answer (stdout) becomes the result file, everything else the log."""
-    with asked.log.open("ab") as log, asked.result.open("wb") as result:
+    """`viaduct node ...`: its answer comes last in the log, after whatever the node printed."""
+    with asked.log.open("ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=result,
+            stdout=log,
             stderr=log,
             env=asked.env,
             cwd=CHECKOUT,

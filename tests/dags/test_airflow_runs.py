@@ -120,6 +120,26 @@ def test_a_backfill_trains_each_date_on_its_own_data_in_order(airflow):
     assert [record.settings["span"] for record in records] == [spans.number_of(day) for day in days]
 
 
+def test_without_a_host_a_task_runs_its_node_as_a_process(airflow):
+    command = [
+        "env",
+        "VIADUCT_NODE_PROCESS=1",
+        "airflow",
+        "tasks",
+        "test",
+        "probe",
+        "ArrowExampleGen",
+        "2026-01-02",
+    ]
+    airflow.deliver(spans.number_of(datetime.date(2026, 1, 2)))
+    done = airflow.command(*command)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (folder,) = [path for path in airflow.paths.runs.iterdir() if "2026-01-02" in path.name]
+    record = run_record.read(folder / "run.json")
+    assert record.nodes["ArrowExampleGen"].state == "done"
+    assert record.nodes["ArrowExampleGen"].summary["rows"] == {"all": 20}
+
+
 def test_a_new_span_starts_the_project_that_waits_for_data(airflow):
     """A third copy of the probe, with schedule "@data": its first span is old news, its second starts a run."""
     fed = airflow.checkout / "pipelines" / "fed"
