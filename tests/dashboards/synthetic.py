@@ -226,8 +226,19 @@ def _event(kind: int, key: str) -> Any:
 
 
 def tfrecord(records: list[bytes]) -> bytes:
-    """Records in TFRecord's framing; the checksums are zero, for readers of ours do not look at them."""
-    return b"".join(struct.pack("<QI", len(r), 0) + r + struct.pack("<I", 0) for r in records)
+    """Records in TFRecord's framing, checksums and all."""
+    return b"".join(
+        head + struct.pack("<I", _masked(head)) + r + struct.pack("<I", _masked(r))
+        for r in records
+        for head in [struct.pack("<Q", len(r))]
+    )
+
+
+def _masked(data: bytes) -> int:
+    import google_crc32c
+
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _folder(target: Path, number: int, **_: Any) -> None:

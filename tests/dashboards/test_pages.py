@@ -303,17 +303,21 @@ def test_a_database_that_is_no_database_leaves_the_records_readable(
 
 
 def test_the_web_process_imports_nothing_heavy(home: Path) -> None:
-    code = (
-        "import sys, warnings; warnings.simplefilter('ignore')\n"
-        "from pathlib import Path\n"
-        "from dashboards.metadata import Metadata\nfrom dashboards.servers import Servers\n"
-        "from dashboards.site import Site\nfrom dashboards import pages_data, pages_quality, pages_home, app\n"
-        f"home = Path({str(home)!r})\nsite = Site(home, Metadata('sqlite://' + str(home / 'metadata.sqlite')), Servers(()))\n"
-        f"pages_home.home(site, {{}}); pages_data.data(site, {{'run': {RUN!r}}})\n"
-        f"pages_quality.evaluation(site, {{'run': {RUN!r}}}); pages_quality.training(site, {{'run': {RUN!r}}})\n"
-        "heavy = {'tensorflow', 'tfx', 'tensorflow_data_validation', 'tensorflow_model_analysis', 'pandas', 'apache_beam'}\n"
-        "print(sorted(heavy & {name.split('.')[0] for name in sys.modules if sys.modules[name] is not None}))"
-    )
+    code = f"""
+import sys, warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+from dashboards import app, pages_data, pages_home, pages_models, pages_quality
+from dashboards.metadata import Metadata
+from dashboards.servers import Servers
+from dashboards.site import Site
+home, run = Path({str(home)!r}), {{"run": {RUN!r}}}
+site = Site(home, Metadata("sqlite://" + str(home / "metadata.sqlite")), Servers(()))
+pages_home.home(site, {{}}), pages_models.models(site, {{}}), pages_models.lineage(site, run)
+pages_data.data(site, run), pages_quality.evaluation(site, run), pages_quality.training(site, run)
+heavy = {{"tensorflow", "tfx", "tensorflow_data_validation", "tensorflow_model_analysis", "pandas", "apache_beam"}}
+print(sorted(heavy & {{name.split(".")[0] for name in sys.modules}}))
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT, check=False
     )
