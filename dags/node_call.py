@@ -20,7 +20,7 @@ from typing import Any
 
 from dags.run_folder import RunFolder
 from pipelines.base import host_client
-from pipelines.base.host_client import Call, Request
+from pipelines.base.host_client import Call, CallError, Request
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.project import ProjectError
 

@@ -38,7 +38,7 @@ def test_an_earlier_attempts_log_is_not_said_again(tmp_path):
 
 
 def test_a_process_that_fails_or_is_killed_says_how(tmp_path):
-    with pytest.raises(CallError, match="^the cause$"):
+    with pytest.raises(CallError, match=r"^the cause$"):
         call(tmp_path, "print('viaduct: the cause'); raise SystemExit(1)").follow(print)
     with pytest.raises(CallError, match="exit code 3"):
         call(tmp_path, "raise SystemExit(3)").follow(print)
