@@ -28,8 +28,11 @@ def as_json(chart: Chart) -> Markup:
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return None if not math.isfinite(value) else float(f"{value:.6g}")
+    if isinstance(value, str):
+        # plotly reads a little HTML in its texts; names are no HTML.
+        return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
+        return {key: v if key == "hovertemplate" else _finite(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value

@@ -207,13 +207,10 @@ def read_drift(file: Path) -> list[Drift]:
     found = anomalies_pb2.Anomalies.FromString(file.read_bytes())
     split = file.parent.name.removeprefix("Split-")
     listed = []
+    kinds = anomalies_pb2.DriftSkewInfo.Measurement.Type
     for info in found.drift_skew_info:
         for kind, measurements in (("drift", info.drift_measurements), ("skew", info.skew_measurements)):
             for m in measurements:
-                measure = (
-                    anomalies_pb2.DriftSkewInfo.MeasurementType.Name(m.type).lower().replace("_", " ")
-                    if hasattr(anomalies_pb2.DriftSkewInfo, "MeasurementType")
-                    else str(m.type)
-                )
+                measure = kinds.Name(m.type).lower().replace("_", " ")
                 listed.append(Drift(split, ".".join(info.path.step), kind, measure, m.value, m.threshold))
     return listed

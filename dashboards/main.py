@@ -74,6 +74,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # From here on a connection waits instead of being refused: the printed address is good at once.
+        listener.listen(128)
     except OSError as error:
         listener.close()
         raise ProjectError(

@@ -133,6 +133,12 @@
 
   document.querySelectorAll("table.sortable").forEach(sortable);
   document.querySelectorAll("input.filter").forEach(filterable);
+  document.querySelectorAll(".graph-box").forEach((box) => {
+    const centre = box.querySelector(".box.centre");
+    if (!centre || box.scrollWidth <= box.clientWidth) return;
+    const [inner, outer] = [centre.getBoundingClientRect(), box.getBoundingClientRect()];
+    box.scrollLeft = inner.left - outer.left - (outer.width - inner.width) / 2;
+  });
   charts();
   follow();
 })();

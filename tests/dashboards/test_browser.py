@@ -39,7 +39,8 @@ CONTRAST = """() => {
     return [255, 255, 255];
   };
   const poor = [];
-  for (const e of document.querySelectorAll("p, td, th, a, dt, dd, h1, h2, label, button, .state, summary, figcaption")) {
+  const texts = "p, td, th, a, dt, dd, h1, h2, label, button, .state, summary, figcaption";
+  for (const e of document.querySelectorAll(texts)) {
     if (!e.textContent.trim() || !e.offsetParent || e.closest(".plot")) continue;
     const ink = getComputedStyle(e).color;
     if (!/^rgb\\(/.test(ink)) continue;
@@ -178,7 +179,7 @@ def test_lineage_can_be_clicked_through(address: str, page_of: Any) -> None:
     page.goto(f"{address}/lineage?run={RUNS['digits']}")
     page.locator("svg.graph a", has_text="Examples").first.click()
     assert "Examples" in page.locator(".lead").inner_text()
-    page.locator("svg.graph a", has_text="Trainer").first.click()
+    page.locator("svg.graph a", has=page.locator("text", has_text=re.compile("^Trainer$"))).first.click()
     page.wait_for_url("**/run?id=*")
     assert not complaints
 

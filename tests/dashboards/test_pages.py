@@ -110,6 +110,20 @@ def test_the_threshold_of_the_curves_can_be_chosen(client: Any) -> None:
     assert client.get(f"/evaluation?run={RUN}&threshold=nonsense").status_code == 200
 
 
+def test_chart_texts_are_no_html_for_plotly_either(client: Any) -> None:
+    for spec in re.findall(
+        r'<script type="application/json">(.*?)</script>', client.get(f"/evaluation?run={RUN}").text
+    ):
+        chart = json.loads(spec)
+        texts = [
+            t
+            for trace in chart["data"]
+            for t in (*trace.get("y", ()), trace.get("name"))
+            if isinstance(t, str)
+        ]
+        assert not [t for t in texts if "<" in t]
+
+
 def test_a_multiclass_evaluation_draws_its_confusion_matrix(client: Any) -> None:
     specs = re.findall(
         r'<script type="application/json">(.*?)</script>', client.get(f"/evaluation?run={DIGITS}").text
