@@ -150,10 +150,13 @@ class Installation:
         return {**os.environ, **self.settings(), "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
+# What another installation's env.sh may have left in this shell must not leak into this one.
 FIXED = (
     "CORE__DAGS_FOLDER",
+    "CORE__FERNET_KEY",
     "DATABASE__SQL_ALCHEMY_CONN",
     "WEBSERVER__BASE_URL",
+    "WEBSERVER__SECRET_KEY",
     "WEBSERVER__WEB_SERVER_PORT",
 )
 

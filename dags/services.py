@@ -121,6 +121,8 @@ def down(installation: Installation) -> list[str]:
                 )
             time.sleep(0.2)
         ended.append("Airflow")
+    if supervisor.end_leftovers(installation.folder):
+        ended.append("services without a supervisor")
     if host_client.stop(installation.home):
         ended.append("warm host")
     if installation.values and installation.cluster.stop():

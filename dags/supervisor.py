@@ -122,6 +122,26 @@ class Supervisor:
         (self._folder / "services.json").unlink(missing_ok=True)
 
 
+def end_leftovers(folder: Path) -> list[str]:
+    """Ends services whose supervisor was killed; returns their names. A reused process number is left alone."""
+    try:
+        services = json.loads((folder / "services.json").read_text())
+    except (OSError, ValueError):
+        return []
+    left = [name for name, pid in services.items() if any(_is_of(folder, p) for p in sessions_processes(pid))]
+    for name in left:
+        end_session(services[name])
+    (folder / "services.json").unlink(missing_ok=True)
+    return left
+
+
+def _is_of(folder: Path, pid: int) -> bool:
+    try:
+        return f"AIRFLOW_HOME={folder}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes() + b"\0"
+    except OSError:
+        return False
+
+
 def lock_of(folder: Path) -> Path:
     """The file whose lock says that a supervisor runs; it holds the supervisor's process number."""
     return folder / "supervisor.pid"
@@ -149,6 +169,7 @@ def main(argv: list[str]) -> int:
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
+    end_leftovers(folder)
     Supervisor(folder).run()
     return 0
 

@@ -118,6 +118,10 @@ def test_a_backfill_trains_each_date_on_its_own_data_in_order(airflow):
     assert all(a.ended <= b.started for a, b in itertools.pairwise(trained))
     records = [airflow.record(run_id) for run_id in ids]
     assert [record.settings["span"] for record in records] == [spans.number_of(day) for day in days]
+    for day, record in zip(days, records, strict=True):
+        version = record.pushed.rpartition("/")[2]
+        told = airflow.command(sys.executable, "-m", "pipelines", "lineage", "probe", version)
+        assert f"span {spans.number_of(day)}" in told.stdout, told.stdout + told.stderr
 
 
 def test_without_a_host_a_task_runs_its_node_as_a_process(airflow):

@@ -265,3 +265,19 @@ def test_dag_files_and_what_they_import_name_no_heavy_package():
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not heavy & {name.partition(".")[0] for name in names}, file
+
+
+def test_services_whose_supervisor_was_killed_are_found_and_others_left_alone(tmp_path):
+    from dags import supervisor
+
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    ours = subprocess.Popen(sleep, env={**os.environ, "AIRFLOW_HOME": str(tmp_path)}, start_new_session=True)
+    other = subprocess.Popen(sleep, env={**os.environ, "AIRFLOW_HOME": "/elsewhere"}, start_new_session=True)
+    try:
+        (tmp_path / "services.json").write_text(json.dumps({"scheduler": ours.pid, "webserver": other.pid}))
+        assert supervisor.end_leftovers(tmp_path) == ["scheduler"]
+        assert ours.wait(10) < 0 and other.poll() is None
+        assert supervisor.end_leftovers(tmp_path) == []
+    finally:
+        ours.kill(), other.kill()
+        ours.wait(), other.wait()
