@@ -124,6 +124,21 @@ def test_a_backfill_trains_each_date_on_its_own_data_in_order(airflow):
         assert f"span {spans.number_of(day)}" in told.stdout, told.stdout + told.stderr
 
 
+def test_metadata_on_postgresql_takes_texts_with_backslashes(airflow):
+    text = '{"config": "{\\"curve\\": \\"PR\\"}"} c:\\new''
+    program = Path(__file__).with_name("programs") / "backslashes.py"
+    done = airflow.command(sys.executable, str(program), airflow.installation.metadata_url(), text)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [text, text]
+
+
+def test_starting_airflow_again_changes_nothing(airflow):
+    before = airflow.services()
+    done = airflow.command(sys.executable, "-m", "dags.control", "up")
+    assert done.returncode == 0 and airflow.api.url in done.stdout, done.stderr
+    assert airflow.services() == before
+
+
 def test_without_a_host_a_task_runs_its_node_as_a_process(airflow):
     command = [
         "env",
