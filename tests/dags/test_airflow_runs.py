@@ -125,7 +125,7 @@ def test_a_backfill_trains_each_date_on_its_own_data_in_order(airflow):
 
 
 def test_metadata_on_postgresql_takes_texts_with_backslashes(airflow):
-    text = '{"config": "{\\"curve\\": \\"PR\\"}"} c:\\new''
+    text = r"""{"config": "{\"curve\": \"PR\"}"} it's c:\new"""
     program = Path(__file__).with_name("programs") / "backslashes.py"
     done = airflow.command(sys.executable, str(program), airflow.installation.metadata_url(), text)
     assert done.returncode == 0, done.stderr
