@@ -33,6 +33,8 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
     bars = {bar.metric: bar for bar in project.bars(settings.profile, settings.variant)}
     metrics = [_metric_config(text) for text in card.metrics]
     names = [_result_name(metric) for metric in metrics]
+    if len(bars) < len(project.bars(settings.profile, settings.variant)):
+        raise ProjectError(f"{project.name}: two bars on one metric; TFMA's gate takes one for each.")
     missing = set(bars) - set(names)
     if missing:
         raise ProjectError(
@@ -58,10 +60,7 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=keys) for keys in card.slices)],
         metrics_specs=[
             tfma.MetricsSpec(
-                metrics=[
-                    tfma.MetricConfig(class_name=name) for name in ("ExampleCount", *PLOTS.get(card.task, ()))
-                ]
-                + metrics
+                metrics=[*map(_metric_config, ("ExampleCount", *PLOTS.get(card.task, ()))), *metrics]
             )
         ],
     )

@@ -122,32 +122,27 @@ def _progress_callback(epochs: int) -> keras.callbacks.Callback:
     import tf_keras as keras
 
     class Progress(keras.callbacks.Callback):
-        """Reports steps over all epochs; the number of steps is known after the first epoch at the latest."""
+        """Reports steps over all epochs; their number is known after the first epoch seen at the latest."""
 
         def on_train_begin(self, logs: Any = None) -> None:
-            self.steps, self.seen, self.epoch = self.params.get("steps"), 0, 0
+            self.steps, self.epoch, self.batches = self.params.get("steps"), 0, 0
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.seen, self.epoch = epoch * (self.steps or 0), epoch
+            self.epoch, self.batches = epoch, 0
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.seen += 1
-            total = self.steps * epochs if self.steps else None
-            progress.report(
-                self.seen, total, "steps", epoch=self.epoch + 1, loss=(logs or {}).get("loss", 0.0)
-            )
+            self.batches += 1
+            self._report(logs)
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            if self.steps is None and epoch == 0:
-                self.steps = self.seen
-            progress.report(
-                self.seen,
-                self.steps * epochs,
-                "steps",
-                force=True,
-                epoch=epoch + 1,
-                loss=(logs or {}).get("loss", 0.0),
-            )
+            self.steps = self.steps or self.batches
+            self._report(logs, force=True)
+
+        def _report(self, logs: Any, force: bool = False) -> None:
+            done = self.epoch * (self.steps or 0) + self.batches
+            total = self.steps * epochs if self.steps else None
+            loss = (logs or {}).get("loss", 0.0)
+            progress.report(done, total, "steps", force=force, epoch=self.epoch + 1, loss=loss)
 
     return Progress()
 
