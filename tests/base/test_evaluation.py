@@ -22,7 +22,7 @@ for name in registry.names():
     for profile in PROFILES:
         for variant in card.variants:
             config = evaluation.eval_config(card, Settings.of(card, variant.name, profile))
-            config = tfma.utils.update_eval_config_with_defaults(config)
+            config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=True, rubber_stamp=True)
             assert metric_specs.to_computations(config.metrics_specs, eval_config=config)
             gated = [m for m in config.metrics_specs[0].metrics if m.per_slice_thresholds]
             assert len(gated) == len(card.bars(profile, variant.name)), name
