@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 TEXT_KEY, LABEL_KEY, TOKENS_KEY = "text", "label", "tokens_xf"
+# How often the sentence stands in its split: people repeat each other, and the fit weighs that down.
+COPIES_KEY = "copies"
 # What the rows carry for the Evaluator's slices; a client does not send it.
 SLICE_KEYS = ("sentence", "length")
 LENGTH = 40
@@ -27,14 +29,21 @@ APOSTROPHES = "[\\x{2018}\\x{2019}]"
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """`text` [n, 1] -> `tokens_xf` int64 [n, 40]; `label` as it is. The vocabulary is the training split's."""
+    """`text` [n, 1] -> `tokens_xf` int64 [n, 40]; `label` and `copies` stay.
+
+    The vocabulary is the training split's, all words of it.
+    """
     import tensorflow_transform as tft
 
     words = split_words(inputs[TEXT_KEY][:, 0])
     numbers = tft.compute_and_apply_vocabulary(
-        words, default_value=UNKNOWN - FIRST_WORD, frequency_threshold=2, vocab_filename=VOCABULARY
+        words, default_value=UNKNOWN - FIRST_WORD, vocab_filename=VOCABULARY
     )
-    return {TOKENS_KEY: pad(numbers + FIRST_WORD), LABEL_KEY: inputs[LABEL_KEY]}
+    return {
+        TOKENS_KEY: pad(numbers + FIRST_WORD),
+        LABEL_KEY: inputs[LABEL_KEY],
+        COPIES_KEY: inputs[COPIES_KEY],
+    }
 
 
 def split_words(text: tf.Tensor) -> tf.RaggedTensor:

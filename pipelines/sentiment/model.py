@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.base import training
 from pipelines.sentiment.features import (
+    COPIES_KEY,
     FIRST_WORD,
     LABEL_KEY,
     LENGTH,
@@ -70,7 +71,7 @@ def run_fn(fn_args: Any) -> None:
         model,
         fn_args,
         train.map(forgetting(parameters["word_dropout"])),
-        tune.map(lambda features, label: (features[TOKENS_KEY], label)),
+        tune.map(forgetting(0.0)),
         parameters["epochs"],
         callbacks=[best.callback()],
     )
@@ -81,16 +82,19 @@ def run_fn(fn_args: Any) -> None:
 
 
 def forgetting(share: float) -> Any:
-    """(features, label) -> (tokens, label) with `share` of the words replaced by the unknown one.
+    """(features, label) -> (tokens, label, weight) with `share` of the words replaced by the unknown one.
 
-    The network then does not lean on single words, and learns what to do with words it has never seen.
+    The network then does not lean on single words, and learns what to do with words it has never seen. All
+    copies of a sentence together weigh as much as a sentence that stands there once: what counts is how the
+    network does on sentences that it has not met.
     """
     import tensorflow as tf
 
-    def forget(features: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def forget(features: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[Any, ...]:
         tokens = features[TOKENS_KEY]
         lost = (tf.random.uniform(tf.shape(tokens)) < share) & (tokens >= FIRST_WORD)
-        return tf.where(lost, tf.constant(UNKNOWN, tokens.dtype), tokens), label
+        weight = 1.0 / tf.cast(features[COPIES_KEY], tf.float32)
+        return tf.where(lost, tf.constant(UNKNOWN, tokens.dtype), tokens), label, weight
 
     return forget
 
@@ -126,7 +130,7 @@ def signatures(model: keras.Model, transformed: Any) -> dict[str, Any]:
         return {"score": score, "positive": tf.cast(score >= 0.5, tf.int64), "tokens": features[TOKENS_KEY]}
 
     serve_examples = training.examples_signature(
-        outputs, transformed, model, label_keys=[LABEL_KEY, *SLICE_KEYS]
+        outputs, transformed, model, label_keys=[LABEL_KEY, COPIES_KEY, *SLICE_KEYS]
     )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=TEXT_KEY)])

@@ -7,7 +7,7 @@ SHARED = {
     "learning_rate": 5e-3,
     "batch_size": 64,
     "epochs": 20,
-    "word_dropout": 0.1,
+    "word_dropout": 0.25,
     "tfjs": False,
 }
 

@@ -88,7 +88,8 @@ def slices(rows: dict[str, np.ndarray], right: np.ndarray, file: Path) -> None:
 def mistakes(texts: np.ndarray, labels: np.ndarray, scores: np.ndarray, file: Path) -> None:
     """The sentences it was most surely wrong about, as text."""
     wrong = np.abs(scores - labels)
-    chosen, seen = [], set()
+    chosen: list[int] = []
+    seen: set[bytes] = set()
     for row in np.argsort(-wrong):
         if wrong[row] < 0.5 or len(chosen) == WORST:
             break

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.base.project import ProjectError
-from pipelines.sentiment.features import LABEL_KEY, TEXT_KEY
+from pipelines.sentiment.features import COPIES_KEY, LABEL_KEY, TEXT_KEY
 
 SPLITS = ("train", "tune", "eval")
 # Of ten lines eight are trained on, one chooses the epoch, one is judged.
@@ -22,10 +23,11 @@ TRAIN_SHARE = 0.8
 
 
 def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(split, {"text", "label", "sentence", "length"}) of every line."""
+    """(split, {"text", "label", "copies", "sentence", "length"}) of every line."""
     rows = [row for file in files for row in read_lines(file)]
     splits = [_split_of(number, text) for number, (_, text) in enumerate(rows)]
     known = {_plain(text) for split, (_, text) in zip(splits, rows, strict=True) if split == "train"}
+    copies = Counter((split, _plain(text)) for split, (_, text) in zip(splits, rows, strict=True))
     for split, (label, text) in zip(splits, rows, strict=True):
         words = len(_plain(text).split())
         yield (
@@ -33,6 +35,7 @@ def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tup
             {
                 TEXT_KEY: text,
                 LABEL_KEY: label,
+                COPIES_KEY: copies[split, _plain(text)],
                 "sentence": "repeated" if _plain(text) in known else "new",
                 "length": "1 to 5 words"
                 if words <= 5

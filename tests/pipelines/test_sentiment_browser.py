@@ -80,7 +80,7 @@ def opened(exported: Path) -> Iterator[Opened]:
         found.page.on("pageerror", lambda error: found.errors.append(str(error)))
         found.page.on("console", lambda m: found.errors.append(m.text) if m.type == "error" else None)
         found.page.goto((exported / "index.html").as_uri())
-        found.page.wait_for_function("globalThis.Sentiment !== undefined", timeout=60_000)
+        found.page.wait_for_selector("#text:enabled", timeout=120_000)
         yield found
         browser.close()
 
@@ -117,14 +117,14 @@ def test_page_and_served_model_agree_on_sentences_and_on_random_unicode(
 
 
 def test_the_score_follows_what_is_typed_and_nothing_is_asked_for(opened: Opened) -> None:
+    from playwright.sync_api import expect
+
     page = opened.page
     moods = []
     for text in ("silver harbour is awesome", "silver harbour is terrible"):
         page.fill("#text", "")
         page.type("#text", text, delay=1)
-        page.wait_for_function(
-            "(n) => document.querySelectorAll('#words .chip').length === n", arg=len(text.split())
-        )
+        expect(page.locator("#words .chip")).to_have_count(len(text.split()), timeout=30_000)
         moods.append((page.inner_text("#verdict"), float(page.inner_text("#number"))))
     assert moods[0][0] == "positive" and moods[1][0] == "negative" and moods[0][1] > moods[1][1]
     page.fill("#text", "word " * 50)

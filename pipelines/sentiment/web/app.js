@@ -26,6 +26,8 @@ async function load() {
     }),
   );
   rules = Tokens.compile(stored.assets);
+  // The first prediction compiles; nobody should wait for it while typing.
+  scores([[]]);
 }
 
 // Scores of several lists of words at once, between 0 (negative) and 1 (positive).
