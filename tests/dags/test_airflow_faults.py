@@ -103,7 +103,7 @@ def test_a_failure_that_lasts_is_reported_with_node_cause_and_log(airflow):
     assert (
         report["node"] == "Train" and "asked to fail" in report["cause"] and report["log"].startswith("http")
     )
-    assert airflow.executions(run_id, "Train") == ["FAILED"] * 4
+    assert airflow.executions(run_id, "Train") == ["FAILED"] * 3
     assert airflow.until(lambda: airflow.record(run_id).state == "failed", "the record's end", 60)
 
 

@@ -15,7 +15,7 @@ PROJECT = Project(
     schedule="@daily",
     spans="date",
     start="2026-01-01",
-    retries=3,
+    retries=2,
     node_hours=0.1,
     heavy=("Train",),
 )
