@@ -21,6 +21,10 @@ from types import ModuleType
 from typing import Any
 
 
+class _Bare(ModuleType):
+    """The stand-in for the package."""
+
+
 def serve_only() -> None:
     """Makes this process one that only serves: `import tensorflow` will give a package without contents.
 
@@ -31,7 +35,7 @@ def serve_only() -> None:
     spec = importlib.machinery.PathFinder.find_spec("tensorflow")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("The model server needs TensorFlow: install the extra 'server' of tfx-viaduct.")
-    package = ModuleType("tensorflow", "TensorFlow without its public API; see serving.tf_runtime.")
+    package = _Bare("tensorflow", "TensorFlow without its public API; see serving.tf_runtime.")
     package.__path__ = list(spec.submodule_search_locations)
     package.__spec__ = importlib.machinery.ModuleSpec("tensorflow", None, is_package=True)
     package.__spec__.submodule_search_locations = package.__path__
@@ -71,6 +75,11 @@ def runtime() -> Runtime:
     # Saved collections name variables; their classes register themselves when they are imported.
     part("python.ops.resource_variable_ops")
     config = part("core.protobuf.config_pb2")
+    if isinstance(sys.modules["tensorflow"], _Bare):
+        # Modules live as long as the process: looking through them at every unload would stop all requests
+        # for a tenth of a second.
+        gc.collect()
+        gc.freeze()
     return Runtime(
         Session=part("python.client.session").Session,
         Graph=part("python.framework.ops").Graph,
