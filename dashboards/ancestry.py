@@ -5,6 +5,7 @@ Each level of the graph costs three calls however wide it is. Says what is recor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,11 @@ class Model:
     evaluation: int | None = None
 
 
-def models(metadata: Metadata, project: str, most: int = 200) -> list[Model]:
-    """The newest `most` models of a project, newest first, in a dozen calls."""
+def models(metadata: Metadata, project: str, most: int, runs: Mapping[str, str]) -> list[Model]:
+    """The newest `most` models of a project, newest first, in a dozen calls.
+
+    `runs` names the run of a model by its uri; for others metadata is asked, one call each.
+    """
     artifacts = metadata.project_artifacts(project, "Model")[::-1][:most]
     found = {a.id: Model(a) for a in artifacts}
     steps = metadata.steps(artifacts=found)
@@ -104,13 +108,10 @@ def models(metadata: Metadata, project: str, most: int = 200) -> list[Model]:
     made = _producers([s for s in steps if s.output], executions)
     for step in made:
         found[step.artifact].parameters = executions[step.execution].properties
-        found[step.artifact].run = _run(metadata, step.execution)
+        known = runs.get(found[step.artifact].artifact.uri)
+        found[step.artifact].run = known or metadata.contexts(step.execution).get("pipeline_run", "")
     _verdicts(metadata, found, [s for s in steps if not s.output], executions)
     return list(found.values())
-
-
-def _run(metadata: Metadata, execution: int) -> str:
-    return metadata.kept(("run of", execution), lambda: metadata.contexts(execution).get("pipeline_run", ""))
 
 
 def _verdicts(

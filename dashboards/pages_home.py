@@ -38,7 +38,7 @@ def home(site: Site, query: dict[str, str]) -> str:
     by_project: dict[str, list[RunRow]] = {}
     for row in rows:
         by_project.setdefault(row.project, []).append(row)
-    names = sorted({*site.projects(), *by_project} - {"other"}) + (["other"] if "other" in by_project else [])
+    names = sorted({*site.projects(rows)} - {"other"}) + (["other"] if "other" in by_project else [])
     served = site.servers.served(by_project)
     lines = [_line(site, name, by_project.get(name, []), served.get(name, [])) for name in names]
     _data_times(site, lines, notes)

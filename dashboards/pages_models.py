@@ -27,8 +27,10 @@ def models(site: Site, query: dict[str, str]) -> str:
     served = site.servers.served(known)
     rows: list[dict[str, Any]] = []
     most = 500 if chosen else MOST_MODELS
+    # Oldest last, so that a model that later runs took from the cache belongs to the run that made it.
+    runs = {row.model: row.run_id for row in site.runs.rows(chosen or None) if row.model}
     for name in [chosen] if chosen else known:
-        found = notes.get(functools.partial(ancestry.models, site.metadata, name, most), [])
+        found = notes.get(functools.partial(ancestry.models, site.metadata, name, most, runs), [])
         rows += [_row(site, name, model, served.get(name, [])) for model in found]
     rows.sort(key=lambda row: -row["model"].artifact.created)
     return site.render(

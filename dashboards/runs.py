@@ -49,6 +49,7 @@ class RunRow:
     error: str = ""
     pid: int = 0
     pid_started: str = ""
+    model: str = ""
 
 
 def row_of(record: RunRecord) -> RunRow:
@@ -79,6 +80,7 @@ def row_of(record: RunRecord) -> RunRow:
         failed,
         record.pid,
         record.pid_started,
+        record.model,
     )
 
 
@@ -90,6 +92,7 @@ class Runs:
         self.folder = files.home / "runs"
         self._rows: dict[str, tuple[Any, RunRow]] = {}
         self._of_metadata = Cache(512)
+        self._owners: dict[str, str] = {}
 
     def rows(self, project: str | None = None) -> list[RunRow]:
         """Newest first; those of one project, or all."""
@@ -100,7 +103,7 @@ class Runs:
                     found[run.name] = self._row(folder.name, run)
         self._forget(found, project)
         rows = [self._alive(row) for row in found.values()]
-        rows += [row for row in self._only_metadata(set(found)) if project in (None, row.project)]
+        rows += self._only_metadata(set(found), project)
         return sorted(rows, key=lambda row: (row.started, row.run_id), reverse=True)
 
     def find(self, run_id: str) -> RunRow:
@@ -181,26 +184,37 @@ class Runs:
 
     @staticmethod
     def _alive(row: RunRow) -> RunRow:
-        gone = row.runner == "viaduct" and run_record.process_started(row.pid) != row.pid_started
-        if row.state != "running" or not gone:
+        if row.state != "running" or row.runner != "viaduct":
+            return row
+        if run_record.process_started(row.pid) == row.pid_started != "":
             return row
         return RunRow(
             **{**row.__dict__, "state": "dead", "error": "the process that ran it ended without saying so"}
         )
 
-    def _only_metadata(self, known: set[str]) -> list[RunRow]:
+    def _only_metadata(self, known: set[str], project: str | None) -> list[RunRow]:
         try:
             contexts = self.metadata.runs()
         except Missing:
             return []
-        names = [*registry.names(), *(folder.name for folder in _folders(self.folder))]
         rows = []
         for name, _, created in contexts:
-            if name not in known:
-                owners = [project for project in names if name.startswith(project)]
-                owner = max(owners, key=len, default="other")
-                rows.append(RunRow(name, owner, "recorded", started=created, runner="metadata"))
+            if name in known or project not in (None, self._owner_by_name(name)):
+                continue
+            if project is None or self._owner(name) is None:
+                rows.append(
+                    RunRow(name, self._owner_by_name(name), "recorded", started=created, runner="metadata")
+                )
         return rows
+
+    def _owner_by_name(self, run_id: str) -> str:
+        """The project whose name the run id begins with, 'other' if there is none."""
+        if run_id not in self._owners:
+            names = [*registry.names(), *(folder.name for folder in _folders(self.folder))]
+            self._owners[run_id] = max(
+                (name for name in names if run_id.startswith(name)), key=len, default="other"
+            )
+        return self._owners[run_id]
 
 
 def record_of(run_id: str, project: str, found: RunMetadata) -> RunRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from dashboards.charts import as_json
 from dashboards.files import Files, Missing
 from dashboards.metadata import Metadata
-from dashboards.runs import Runs
+from dashboards.runs import RunRow, Runs
 from dashboards.servers import Servers
 from dashboards.words import FILTERS, url
 from pipelines.base import registry
@@ -41,11 +41,11 @@ class Site:
         """The page as HTML; every value is escaped."""
         return self.templates.get_template(template).render(home=str(self.home), **values)
 
-    def projects(self) -> list[str]:
-        """All names that may have something to show: the repository's projects and those with runs here."""
-        found = set(registry.names())
-        found |= {row.project for row in self.runs.rows()}
-        return sorted(found)
+    def projects(self, rows: Iterable[RunRow] | None = None) -> list[str]:
+        """All names that may have something to show: the repository's projects and those with runs here (`rows`)."""
+        return sorted(
+            {*registry.names(), *(row.project for row in (self.runs.rows() if rows is None else rows))}
+        )
 
     def card(self, name: str) -> Project | None:
         """The project's card; None for a project of elsewhere, or one whose card is broken."""
