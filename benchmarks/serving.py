@@ -28,6 +28,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -364,6 +365,8 @@ def main() -> int:
     rounds = options.rounds or (1 if options.quick else 5)
     seconds = 0.6 if options.quick else 3.0
     figures: dict[str, float] = {}
+    # Killed by a time limit, it must not leave its servers running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with _folder() as folder, contextlib.ExitStack() as stack:
         bench = Bench(folder, stack, seconds, rounds, options.quick)
         models = folder / "models"
