@@ -23,6 +23,8 @@ SERVER = [
     "httptools>=0.6",
     "watchfiles>=0.21",
     "prometheus-client>=0.20",
+    "orjson>=3.9",
+    "google-crc32c>=1.5",
     "grpcio-health-checking>=1.48",
     "grpcio-reflection>=1.48",
 ]
