@@ -126,10 +126,20 @@ class Filler:
                 summary |= {"rows": {"all": 20_000}, "span": number}
             nodes[name] = NodeRecord("done", started + 10 * at, started + 10 * at + 9, summary)
         record = RunRecord(
-            run_id, project, {"variant": None, "profile": "quick", "parameters": {"epochs": number % 7}}, "f", 1, "x",
-            started, started + 70, "succeeded", number % 3 > 0, {"recall": 0.8 + number % 10 / 100, "fall_out": 0.01},
-            "", f"{uri}/Trainer/Model/{number}", nodes,
-        )  # fmt: skip
+            run_id=run_id,
+            project=project,
+            settings={"variant": None, "profile": "quick", "parameters": {"epochs": number % 7}},
+            fingerprint="f",
+            pid=1,
+            pid_started="x",
+            started=started,
+            ended=started + 70,
+            state="succeeded",
+            blessed=number % 3 > 0,
+            metrics={"recall": 0.8 + number % 10 / 100, "fall_out": 0.01},
+            model=f"{uri}/Trainer/Model/{number}",
+            nodes=nodes,
+        )
         folder = self.home / "runs" / project / run_id
         folder.mkdir(parents=True)
         (folder / "run.json").write_text(json.dumps(asdict(record)), encoding="utf-8")

@@ -78,6 +78,9 @@ def why(record: RunRecord, bars: list[dict[str, Any]]) -> str:
     ]
     if record.blessed:
         return "Every bar was met." + (" Pushed." if record.pushed else " Not pushed.")
+    gates = getattr(record, "failed_gates", ())
+    if gates and isinstance(gates, list | tuple):
+        return "Refused: " + "; ".join(str(gate) for gate in gates) + "."
     if missed:
         return "Missed: " + "; ".join(missed) + "."
     return (

@@ -52,6 +52,31 @@ class RunRow:
     model: str = ""
 
 
+def whole(record: RunRecord | None) -> RunRecord | None:
+    """The record if what it holds is of the kind that pages expect; JSON may hold anything."""
+    if record is None:
+        return None
+    texts = (record.run_id, record.project, record.state, record.pushed, record.model, record.runner)
+    numbers = (
+        (record.started, record.ended, *record.metrics.values())
+        if isinstance(record.metrics, dict)
+        else ("",)
+    )
+    nodes = record.nodes.values()
+    fits = (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int | float) for number in numbers)
+        and isinstance(record.settings, dict)
+        and isinstance(record.settings.get("parameters", {}), dict)
+        and all(
+            isinstance(n.state, str) and isinstance(n.error, str) and isinstance(n.summary, dict)
+            for n in nodes
+        )
+        and all(isinstance(t, int | float) for n in nodes for t in (n.started, n.ended))
+    )
+    return record if fits else None
+
+
 def row_of(record: RunRecord) -> RunRow:
     """The line of a record."""
     rows, span, examples = 0, None, None
@@ -117,7 +142,7 @@ class Runs:
     def record(self, run_id: str) -> RunRecord:
         """The whole record, from its file or made of ML Metadata. Raises Missing."""
         row = self.find(run_id)
-        record = run_record.read(self.folder / row.project / run_id / "run.json")
+        record = whole(run_record.read(self.folder / row.project / run_id / "run.json"))
         if record is not None:
             if record.state == "running" and not record.alive():
                 record.state = "dead"
@@ -166,7 +191,7 @@ class Runs:
         kept = self._rows.get(run.path)
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        record = run_record.read(Path(file)) if stamp else None
+        record = whole(run_record.read(Path(file))) if stamp else None
         if record is None or record.project != project or record.run_id != run.name:
             started = run.stat().st_mtime
             row = RunRow(

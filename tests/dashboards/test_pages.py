@@ -90,6 +90,23 @@ def test_a_half_written_run_is_listed_and_explained(client: Any) -> None:
     assert answer.status_code == 404 and "not whole" in answer.text
 
 
+@pytest.mark.parametrize("change", [{"metrics": []}, {"nodes": {"x": {"started": "late"}}}, {"settings": 3},
+                                    {"model": {}}, {"started": None}, {"of_tomorrow": 1}])  # fmt: skip
+def test_a_record_of_another_shape_is_incomplete_and_breaks_no_list(
+    make_client: Any, synthetic: Any, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    builder = synthetic.Builder(tmp_path)
+    good, odd = builder.run("card_fraud", 1), builder.run("card_fraud", 2)
+    file = tmp_path / "runs" / "card_fraud" / odd.run_id / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}), encoding="utf-8")
+    client = make_client(tmp_path)
+    page = client.get("/project?name=card_fraud").text
+    assert "incomplete" in page and good.run_id in page
+    assert client.get("/").status_code == 200
+    # ML Metadata knows the run too, so that it can still be looked at.
+    assert client.get(f"/run?id={odd.run_id}").status_code == 200
+
+
 def test_the_evaluation_names_each_gate_with_its_number(client: Any) -> None:
     page = client.get(f"/evaluation?run={RUN}").text
     gates = page[page.index("Gates") : page.index("Metrics over all rows")]
