@@ -106,7 +106,9 @@ def windows(words: np.ndarray, batch: int, steps: int, *, shift: bool) -> tuple[
             (tf.transpose(given, [1, 0, 2]), tf.transpose(wanted, [1, 0, 2]))
         )
 
-    return tf.data.Dataset.range(1).flat_map(epoch).prefetch(4), count
+    dataset = tf.data.Dataset.range(1).flat_map(epoch)
+    # flat_map hides the number, which the progress of a resumed training is counted by.
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(4), count
 
 
 def forget() -> keras.callbacks.Callback:

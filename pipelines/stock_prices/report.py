@@ -115,5 +115,5 @@ def sums(evaluation: Path, variant: str, file: Path) -> None:
         axes.set_xticks(np.arange(len(names)), names, rotation=20, fontsize=8)
         axes.set_title(title)
         axes.grid(alpha=0.3, axis="y")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower right")
     pictures.save(drawn, file)
