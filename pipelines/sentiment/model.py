@@ -78,7 +78,8 @@ def run_fn(fn_args: Any) -> None:
     best.restore(model)
     Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     model.save(str(Path(fn_args.model_run_dir) / KERAS_FILE), save_format="h5", include_optimizer=False)
-    training.export(model, fn_args, signatures(model, transformed))
+    served = make_served(model)
+    training.export(served, fn_args, signatures(served, model, transformed))
 
 
 def forgetting(share: float) -> Any:
@@ -121,7 +122,19 @@ class BestEpoch:
             model.set_weights(self.weights)
 
 
-def signatures(model: keras.Model, transformed: Any) -> dict[str, Any]:
+def make_served(model: keras.Model) -> tf.Module:
+    """A module that holds the model's weights, not the model: what is exported is the signatures.
+
+    Saving a Keras model traces every layer's functions once more, which for recurrent layers takes minutes.
+    """
+    import tensorflow as tf
+
+    served = tf.Module(name="sentiment")
+    served.kept = list(model.weights)
+    return served
+
+
+def signatures(served: tf.Module, model: keras.Model, transformed: Any) -> dict[str, Any]:
     """`serving_default`: `text` [n] -> `score` and `positive` [n], `tokens` [n, 40]; `serve_examples` likewise."""
     import tensorflow as tf
 
@@ -130,11 +143,11 @@ def signatures(model: keras.Model, transformed: Any) -> dict[str, Any]:
         return {"score": score, "positive": tf.cast(score >= 0.5, tf.int64), "tokens": features[TOKENS_KEY]}
 
     serve_examples = training.examples_signature(
-        outputs, transformed, model, label_keys=[LABEL_KEY, COPIES_KEY, *SLICE_KEYS]
+        outputs, transformed, served, label_keys=[LABEL_KEY, COPIES_KEY, *SLICE_KEYS]
     )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=TEXT_KEY)])
     def serve_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return outputs(model.tft_layer({TEXT_KEY: text[:, None]}))
+        return outputs(served.tft_layer({TEXT_KEY: text[:, None]}))
 
     return {"serving_default": serve_text, "serve_examples": serve_examples}
