@@ -69,7 +69,7 @@ def create_app(
     routes += [
         Route("/serving/request", _post(site, pages_serving.request), methods=["POST"]),
         Route("/tensorboard", _post(site, functools.partial(tensorboard.start, boards)), methods=["POST"]),
-        Route("/report", functools.partial(_report, site), methods=["GET"]),
+        Route("/report/{artifact}/{file:path}", functools.partial(_report, site), methods=["GET"]),
         Route("/export", functools.partial(_export, site), methods=["GET"]),
         Route("/plotly.min.js", _plotly, methods=["GET"]),
         Route("/healthz", lambda request: JSONResponse({"state": "up"}), methods=["GET"]),
@@ -125,11 +125,9 @@ def _answer(site: Site, page: Page, query: dict[str, str]) -> Response:
 
 async def _report(site: Site, request: Request) -> Response:
     """A file of a Report artifact, by the artifact's id and the file's name."""
-    query = request.query_params
+    query = request.path_params
     try:
-        file = await run_in_threadpool(
-            pages_quality.report_file, site, query.get("artifact", ""), query.get("file", "")
-        )
+        file = await run_in_threadpool(pages_quality.report_file, site, query["artifact"], query["file"])
     except Missing as missing:
         return HTMLResponse(site.render("error.html", title="Not here", text=str(missing)), 404)
     kind = MEDIA.get(file.suffix.lower(), "application/octet-stream")

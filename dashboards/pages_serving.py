@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -30,7 +31,7 @@ def request(site: Site, form: dict[str, str]) -> str:
         )  # fmt: skip
         answer = {
             "ok": True,
-            "text": json.dumps(outputs, indent=1, ensure_ascii=False)[:50_000],
+            "text": _lines(outputs)[:50_000],
             "took": took,
         }
     except (ValueError, TypeError, KeyError) as error:
@@ -109,9 +110,7 @@ def _form(site: Site, query: dict[str, str]) -> dict[str, Any]:
     chosen = found.signatures.get(name)
     rows = chosen is not None and takes_examples(chosen)
     form.update(signatures=names, signature=name, chosen=chosen, rows=rows, version=str(found.version))
-    form["inputs"] = query.get("inputs") or json.dumps(
-        _suggestion(site, query["model"], chosen, rows), indent=1
-    )
+    form["inputs"] = query.get("inputs") or _lines(_suggestion(site, query["model"], chosen, rows))
     return form
 
 
@@ -162,13 +161,32 @@ def _row_of_data(site: Site, project: str) -> dict[str, Any]:
     return {}
 
 
+def _json_bytes(value: bytes) -> Any:
+    """Text as text, anything else as {"b64": ...}, which `Servers.predict` turns back."""
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if all(character.isprintable() or character in "\n\t" for character in text):
+        return text
+    return {"b64": base64.b64encode(value).decode()}
+
+
+def _lines(value: Any) -> str:
+    """JSON with one line per name: a picture's numbers on lines of their own would fill pages."""
+    if isinstance(value, list):
+        return "[" + ",\n".join(_lines(item) for item in value) + "]"
+    members = (f" {json.dumps(name)}: {json.dumps(item, ensure_ascii=False)}" for name, item in value.items())
+    return "{\n" + ",\n".join(members) + "\n}"
+
+
 def _json_row(example: Any) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, feature in sorted(example.features.feature.items()):
         kind = feature.WhichOneof("kind")
         values = list(getattr(feature, kind).value) if kind else []
         if kind == "bytes_list":
-            values = [v.decode("utf-8", "replace")[:2000] for v in values]
+            values = [_json_bytes(v) for v in values]
         elif kind == "float_list":
             values = [float(f"{v:.7g}") for v in values]
         if values:

@@ -97,6 +97,9 @@ def _bytes(values: list[bytes]) -> Cell:
             if len(first) > LARGEST_MEDIA:
                 return Cell("text", size)
             return Cell(kind, size, size, f"data:{mime};base64,{base64.b64encode(first).decode()}")
+    picture = _drawn(list(first)) if b"\0" in first else ""
+    if picture:
+        return Cell("image", f"{len(first):,} bytes", f"{len(first):,} bytes", picture)
     try:
         texts = [value.decode("utf-8") for value in values[:20]]
     except UnicodeDecodeError:

@@ -413,7 +413,9 @@ def _plots(slice_key: Any, task: str) -> Any:
 def _report(target: Path, number: int, **_: Any) -> None:
     target.mkdir(parents=True, exist_ok=True)
     (target / "picture one.png").write_bytes(png(bytes(range(256)), 16, 16, 1))
-    (target / "page.html").write_text("<h1>Report</h1><p>Ten rows were wrong.</p>", encoding="utf-8")
+    (target / "page.html").write_text(
+        "<h1>Report</h1><p>Ten rows were wrong.</p><img src='picture%20one.png'>", encoding="utf-8"
+    )
     (target / "secret.pkl").write_bytes(b"not for a browser")
 
 
