@@ -135,6 +135,8 @@ def test_a_deleted_and_restored_dag_runs_again(airflow):
     for run in airflow.api.call("GET", "dags/probe/dagRuns?state=running&state=queued")["dag_runs"]:
         path = f"dags/probe/dagRuns/{run['dag_run_id'].replace('+', '%2B')}"
         airflow.api.call("PATCH", path, {"state": "failed"})
+    running = "dags/probe/dagRuns/~/taskInstances?state=running"
+    airflow.until(lambda: not airflow.api.call("GET", running)["task_instances"], "the end of its tasks", 90)
     folder.rename(aside)
     try:
         airflow.until(lambda: _deleted(airflow), "Airflow to let go of the DAG")
