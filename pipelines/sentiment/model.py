@@ -34,7 +34,8 @@ KERAS_FILE = "keras.h5"
 def build_model(parameters: dict[str, Any]) -> keras.Model:
     """Word numbers [n, 40] -> score [n, 1] between 0 (negative) and 1 (positive), compiled.
 
-    `parameters`: "variant" (gru or lstm), "words" (size of the vocabulary), "learning_rate".
+    `parameters`: "variant" (gru or lstm), "words" (size of the vocabulary), "learning_rate", which falls to zero
+    along a cosine over "steps".
     """
     import tf_keras as keras
 
@@ -48,9 +49,8 @@ def build_model(parameters: dict[str, Any]) -> keras.Model:
             hidden = keras.layers.LSTM(units, return_sequences=sequences)(hidden)
     score = keras.layers.Dense(1, "sigmoid", name="score")(hidden)
     model = keras.Model(tokens, score, name=f"sentiment_{parameters['variant']}")
-    model.compile(
-        keras.optimizers.Adam(parameters["learning_rate"], clipnorm=1.0), "binary_crossentropy", ["accuracy"]
-    )
+    falling = keras.optimizers.schedules.CosineDecay(parameters["learning_rate"], max(1, parameters["steps"]))
+    model.compile(keras.optimizers.Adam(falling, clipnorm=1.0), "binary_crossentropy", ["accuracy"])
     return model
 
 
@@ -63,7 +63,10 @@ def run_fn(fn_args: Any) -> None:
     transformed = tft.TFTransformOutput(fn_args.transform_output)
     spec = transformed.transformed_feature_spec()
     parameters = training.parameters(fn_args)
-    model = build_model({**parameters, "words": transformed.vocabulary_size_by_name(VOCABULARY)})
+    batches = training.dataset(fn_args.train_files, spec, LABEL_KEY, parameters["batch_size"])
+    steps = parameters["epochs"] * sum(1 for _ in batches)
+    words = transformed.vocabulary_size_by_name(VOCABULARY)
+    model = build_model({**parameters, "words": words, "steps": steps})
     train = training.dataset(fn_args.train_files, spec, LABEL_KEY, parameters["batch_size"], shuffle=20_000)
     tune = training.dataset(fn_args.eval_files, spec, LABEL_KEY, 512)
     best = BestEpoch()
