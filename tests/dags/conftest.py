@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -217,18 +218,15 @@ def copy_checkout(target: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def airflow(
-    tmp_path_factory: pytest.TempPathFactory, webhook: tuple[str, list[dict[str, str]]]
-) -> Iterator[RunningAirflow]:
+def airflow(webhook: tuple[str, list[dict[str, str]]]) -> Iterator[RunningAirflow]:
     """Airflow under its supervisor, on PostgreSQL, with the probe's DAG unpaused."""
     try:
         binaries()
     except ProjectError:
         missing("PostgreSQL")
-    base = tmp_path_factory.mktemp("airflow")
-    # PostgreSQL runs as another user under root and must pass through pytest's private folders.
-    for folder in (base, *base.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o011)
+    # Not below pytest's folder: any other pytest closes that to PostgreSQL, which runs as another user under root.
+    base = Path(tempfile.mkdtemp(prefix="viaduct-airflow-"))
+    base.chmod(0o711)
     checkout, home = copy_checkout(base / "checkout"), base / "home"
     home.mkdir()
     env = {**_environment(checkout, home), "VIADUCT_WEBHOOK": webhook[0]}
