@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -107,10 +108,22 @@ def define_compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from pipelines.base import golden
+    from pipelines.base import host_client
+    from pipelines.base.paths import default_home
 
     chosen = [registry.get(name).name for name in options.projects] or registry.names()
-    stale = [name for name in chosen if not golden.update(name, check=options.check)]
+    home = default_home()
+    path = host_client.ensure(home)
+    request = host_client.Request(
+        "pipelines.base.golden:update_all",
+        {"projects": chosen, "check": options.check},
+        home / "host" / "compile.log",
+        home / "host" / f"compile.{os.getpid()}.json",
+        dict(os.environ),
+    )
+    same = host_client.Call(path, request).wait()
+    request.result.unlink(missing_ok=True)
+    stale = [name for name in chosen if not same[name]]
     for name in chosen:
         state = "same as" if name not in stale else "differs from" if options.check else "wrote"
         print(f"{name}: {state} ir.json")

@@ -18,6 +18,7 @@ import pytest
 from pipelines.base import answer, check, registry
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.project import PROFILES, Settings
+from tests.conftest import viaduct
 
 PROJECTS = registry.names()
 
@@ -64,14 +65,8 @@ def test_the_sample_is_the_same_for_the_same_seed_and_differs_for_another(name: 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("golden")
-def test_the_committed_pipelines_are_what_the_code_compiles_to(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines", "compile", "--check"],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        check=False,
-    )
+def test_the_committed_pipelines_are_what_the_code_compiles_to(real_home: Path) -> None:
+    done = viaduct("compile", "--check", home=real_home, VIADUCT_HOST_IDLE="60")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -21,6 +21,11 @@ def text(project: str) -> str:
         return ir.golden_text(compiled, Path(home))
 
 
+def update_all(projects: list[str], check: bool) -> dict[str, bool]:
+    """`update` for each of `projects`: {name: whether it was the same already}. Runs in the warm host."""
+    return {name: update(name, check=check) for name in projects}
+
+
 def update(project: str, *, check: bool = False) -> bool:
     """Writes the project's ir.json if it differs (not with `check`); returns whether it was the same already."""
     file = Paths.of(project).source / "ir.json"
