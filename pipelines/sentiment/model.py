@@ -6,8 +6,11 @@ and the network learns to start after it, in the browser as here.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pipelines.base import training
 from pipelines.sentiment.features import (
@@ -21,6 +24,7 @@ from pipelines.sentiment.features import (
     UNKNOWN,
     VOCABULARY,
 )
+from pipelines.sentiment.head_start import word_weights
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -40,7 +44,7 @@ def build_model(parameters: dict[str, Any]) -> keras.Model:
     import tf_keras as keras
 
     tokens = keras.Input((LENGTH,), name=TOKENS_KEY)
-    hidden = keras.layers.Embedding(parameters["words"] + FIRST_WORD, EMBEDDING)(tokens)
+    hidden = keras.layers.Embedding(parameters["words"] + FIRST_WORD, EMBEDDING, name="words")(tokens)
     for units in UNITS:
         sequences = units != UNITS[-1]
         if parameters["variant"] == "gru":
@@ -63,10 +67,11 @@ def run_fn(fn_args: Any) -> None:
     transformed = tft.TFTransformOutput(fn_args.transform_output)
     spec = transformed.transformed_feature_spec()
     parameters = training.parameters(fn_args)
-    batches = training.dataset(fn_args.train_files, spec, LABEL_KEY, parameters["batch_size"])
-    steps = parameters["epochs"] * sum(1 for _ in batches)
+    tokens, labels, weights = read_rows(training.dataset(fn_args.train_files, spec, LABEL_KEY, 4096))
+    steps = parameters["epochs"] * math.ceil(len(labels) / parameters["batch_size"])
     words = transformed.vocabulary_size_by_name(VOCABULARY)
     model = build_model({**parameters, "words": words, "steps": steps})
+    start_embedding(model, word_weights(tokens, labels, weights, words))
     train = training.dataset(fn_args.train_files, spec, LABEL_KEY, parameters["batch_size"], shuffle=20_000)
     tune = training.dataset(fn_args.eval_files, spec, LABEL_KEY, 512)
     best = BestEpoch()
@@ -83,6 +88,21 @@ def run_fn(fn_args: Any) -> None:
     model.save(str(Path(fn_args.model_run_dir) / KERAS_FILE), save_format="h5", include_optimizer=False)
     served = make_served(model)
     training.export(served, fn_args, signatures(served, model, transformed))
+
+
+def read_rows(rows: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(tokens [n, 40], labels [n], weights [n]) of a whole dataset; a row's weight is one over its copies."""
+    parts = [(x[TOKENS_KEY].numpy(), y.numpy()[:, 0], 1.0 / x[COPIES_KEY].numpy()[:, 0]) for x, y in rows]
+    tokens, labels, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return tokens, labels, weights
+
+
+def start_embedding(model: keras.Model, weights: np.ndarray) -> None:
+    """Puts `weights` [words] into the embedding's first column."""
+    embedding = model.get_layer("words")
+    values = embedding.get_weights()[0]
+    values[:, 0] = weights
+    embedding.set_weights([values])
 
 
 def forgetting(share: float) -> Any:

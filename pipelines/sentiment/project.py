@@ -6,7 +6,7 @@ from pipelines.base.project import Bar, DataSource, Evaluation, Profile, Project
 SHARED = {
     "learning_rate": 5e-3,
     "batch_size": 64,
-    "epochs": 30,
+    "epochs": 20,
     "word_dropout": 0.25,
     "tfjs": False,
 }
