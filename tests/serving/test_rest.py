@@ -257,7 +257,12 @@ def test_gzip_goes_both_ways(http):
         ("gzip", b"no gzip", 400, "The request body is no gzip data"),
         ("gzip", gzip.compress(b'{"instances": [1]}', mtime=0)[:-9], 400, "gzip data is truncated"),
         ("br", b"x", 400, "Content-Encoding 'br' is not supported"),
-        ("gzip", gzip.compress(b"0" * 9_000_000, mtime=0), 413, "The request body is larger than 8388608 bytes"),
+        (
+            "gzip",
+            gzip.compress(b"0" * 9_000_000, mtime=0),
+            413,
+            "The request body is larger than 8388608 bytes",
+        ),
     ],
 )
 def test_bodies_in_bad_encodings_are_refused(http, encoding, body, status, text):
