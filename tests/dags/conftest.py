@@ -30,7 +30,7 @@ from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.project import ProjectError
 from pipelines.base.run_record import RunRecord
 
-PATIENCE_S = 300.0
+PATIENCE_S = 150.0
 PROGRAMS = Path(__file__).with_name("programs")
 COPIED = ("pipelines/base", "components", "dags")
 

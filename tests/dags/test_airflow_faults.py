@@ -10,7 +10,6 @@ import subprocess
 import pytest
 
 from dags import supervisor
-from dags.rest import ApiError
 
 pytestmark = [
     pytest.mark.airflow,
@@ -128,32 +127,3 @@ def test_a_broken_project_names_file_and_line_while_the_others_keep_running(airf
     airflow.until(
         lambda: not airflow.api.call("GET", "importErrors")["import_errors"], "the end of the import error"
     )
-
-
-def test_a_deleted_and_restored_dag_runs_again(airflow):
-    folder, aside = airflow.checkout / "pipelines" / "probe", airflow.checkout / "probe.aside"
-    for run in airflow.api.call("GET", "dags/probe/dagRuns?state=running&state=queued")["dag_runs"]:
-        path = f"dags/probe/dagRuns/{run['dag_run_id'].replace('+', '%2B')}"
-        airflow.api.call("PATCH", path, {"state": "failed"})
-    running = "dags/probe/dagRuns/~/taskInstances?state=running"
-    airflow.until(lambda: not airflow.api.call("GET", running)["task_instances"], "the end of its tasks", 90)
-    folder.rename(aside)
-    try:
-        airflow.until(lambda: _deleted(airflow), "Airflow to let go of the DAG")
-        assert not airflow.dag("probe")
-    finally:
-        aside.rename(folder)
-    airflow.until(lambda: airflow.dag("probe"), "the restored DAG")
-    airflow.api.unpause("probe")
-    run_id = airflow.trigger(seconds=0.8)
-    assert airflow.finished(run_id) == "success"
-    assert airflow.pushes_of(run_id) == 1
-
-
-def _deleted(airflow) -> bool:
-    """Airflow refuses while a task of the DAG is still ending."""
-    try:
-        airflow.api.call("DELETE", "dags/probe")
-    except ApiError as error:
-        return error.status == 404
-    return True
