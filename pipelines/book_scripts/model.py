@@ -98,15 +98,17 @@ def windows(words: np.ndarray, batch: int, steps: int, *, shift: bool) -> tuple[
     text = tf.constant(words)
     span = count * steps
 
-    def epoch(_: tf.Tensor) -> tf.data.Dataset:
-        start = tf.random.uniform([], 0, steps, tf.int64) if shift else tf.constant(0, tf.int64)
+    def epoch(drawn: tf.Tensor) -> tf.data.Dataset:
+        start = drawn % steps if shift else tf.constant(0, tf.int64)
         given = tf.reshape(text[start : start + batch * span], [batch, count, steps])
         wanted = tf.reshape(text[start + 1 : start + 1 + batch * span], [batch, count, steps])
         return tf.data.Dataset.from_tensor_slices(
             (tf.transpose(given, [1, 0, 2]), tf.transpose(wanted, [1, 0, 2]))
         )
 
-    dataset = tf.data.Dataset.range(1).flat_map(epoch)
+    # tf.random inside a dataset begins anew with every epoch where a seed is set; this source goes on.
+    draws = tf.data.Dataset.random(seed=1, rerandomize_each_iteration=True).take(1)
+    dataset = draws.flat_map(epoch)
     # flat_map hides the number, which the progress of a resumed training is counted by.
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(4), count
 
