@@ -138,7 +138,6 @@ def test_metadata_on_postgresql_takes_texts_with_backslashes(airflow):
     assert json.loads(done.stdout.splitlines()[-1]) == [text, text]
 
 
-@NOT_SHOWN
 def test_starting_airflow_again_changes_nothing(airflow):
     before = airflow.services()
     done = airflow.command(sys.executable, "-m", "dags.control", "up")
