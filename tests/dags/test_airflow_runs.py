@@ -111,6 +111,7 @@ def test_a_scheduled_run_waits_for_its_days_data_and_takes_no_other(airflow):
     assert _days_of(airflow, scheduled["dag_run_id"]) == [spans.number_of(day)]
 
 
+@NOT_SHOWN
 def test_a_backfill_trains_each_date_on_its_own_data_in_order(airflow):
     days = [datetime.date(2026, 2, 1) + datetime.timedelta(days=n) for n in range(5)]
     for day in days:
