@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.base import registry
 from pipelines.base.paths import CHECKOUT, Paths
-from pipelines.base.project import ProjectError, Settings, close_match
+from pipelines.base.project import ProjectError, Settings
 
 GOLDEN_HOME = "{home}"
 GOLDEN_CHECKOUT = "{checkout}"
@@ -110,19 +109,3 @@ def nodes(ir: dict[str, Any]) -> list[Node]:
         kind = info["type"]["name"].rpartition(".")[2]
         found.append(Node(info["id"], kind, tuple(node.get("upstreamNodes", ()))))
     return found
-
-
-def downstream(graph: Iterable[Node], start: Iterable[str]) -> set[str]:
-    """Ids of all nodes that wait, directly or not, for one of `start`."""
-    reached = set(start)
-    changed = True
-    while changed:
-        more = {node.id for node in graph if node.id not in reached and reached & set(node.upstream)}
-        reached |= more
-        changed = bool(more)
-    return reached - set(start)
-
-
-def close_match_node(project: str, got: str, known: Iterable[str]) -> str:
-    """The error text for a node id that the pipeline lacks."""
-    return f"{project}: " + close_match("Node", got, known)

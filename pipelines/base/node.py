@@ -19,7 +19,7 @@ from typing import Any
 from pipelines.base import ir as ir_module
 from pipelines.base import metadata
 from pipelines.base.paths import Paths, metadata_url
-from pipelines.base.project import ProjectError, Settings
+from pipelines.base.project import ProjectError, Settings, close_match
 
 
 def compile_to(project: str, settings: str, home: str, target: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _run_node(pipeline: Any, node_id: str, run_id: str, home: str) -> dict[str, 
     )
     if node is None:
         known = [n.pipeline_node.node_info.id for n in pipeline.nodes]
-        raise ProjectError(ir_module.close_match_node(pipeline.pipeline_info.id, node_id, known))
+        raise ProjectError(f"{pipeline.pipeline_info.id}: " + close_match("Node", node_id, known))
     connection = metadata.connection_config(metadata_url(Path(home)))
     with _user_code(pipeline.pipeline_info.id, node_id):
         execution = _launch(pipeline, node, connection)

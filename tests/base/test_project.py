@@ -81,16 +81,6 @@ def test_a_digest_changes_with_what_a_module_imports(tmp_path, monkeypatch: pyte
         digest.source_digest("pipelines.nothing")
 
 
-def test_downstream_is_everything_that_waits() -> None:
-    graph = [
-        ir.Node("a", "A", ()),
-        ir.Node("b", "B", ("a",)),
-        ir.Node("c", "C", ("b",)),
-        ir.Node("d", "D", ()),
-    ]
-    assert ir.downstream(graph, ["a"]) == {"b", "c"}
-
-
 def test_an_error_is_told_with_its_first_cause() -> None:
     try:
         try:

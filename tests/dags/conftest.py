@@ -29,17 +29,11 @@ from pipelines.base import run_record
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.project import ProjectError
 from pipelines.base.run_record import RunRecord
+from tests.conftest import missing
 
 PATIENCE_S = 150.0
 PROGRAMS = Path(__file__).with_name("programs")
 COPIED = ("pipelines/base", "components", "dags")
-
-
-def missing(part: str) -> None:
-    """Skips with the name of the missing part; in CI, where everything must run, fails instead."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{part} is missing, and CI must run this test")
-    pytest.skip(f"{part} is missing")
 
 
 def until(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
