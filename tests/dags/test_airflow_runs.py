@@ -42,7 +42,8 @@ def test_a_triggered_run_is_green_and_record_xcom_and_metadata_agree(airflow):
     assert airflow.finished(run_id) == "success"
     record = airflow.record(run_id)
     assert record.state == "succeeded" and record.runner == "airflow"
-    assert {node.state for node in record.nodes.values()} == {"done"}
+    assert {node.state for node in record.nodes.values()} <= {"done", "cached"}
+    assert record.nodes["Train"].state == record.nodes["Pusher"].state == "done"
     assert airflow.pushes_of(run_id) == 1
     assert airflow.executions(run_id, "Train") == ["COMPLETE"]
     path = f"dags/probe/dagRuns/{run_id}/taskInstances/Pusher/xcomEntries/return_value".replace("+", "%2B")
@@ -51,7 +52,7 @@ def test_a_triggered_run_is_green_and_record_xcom_and_metadata_agree(airflow):
 
 
 def test_the_run_shows_in_the_command_that_lists_runs(airflow):
-    run_id = airflow.trigger(seconds=0.01)
+    run_id = airflow.trigger(seconds=0.04)
     airflow.finished(run_id)
     listed = airflow.command(sys.executable, "-m", "pipelines", "runs", "probe")
     assert run_id_for("probe", run_id) in listed.stdout and "succeeded" in listed.stdout, listed.stderr
@@ -165,7 +166,7 @@ def test_without_a_host_a_task_runs_its_node_as_a_process(airflow):
     airflow.deliver(spans.number_of(datetime.date(2026, 1, 2)))
     done = airflow.command(*command)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    (folder,) = [path for path in airflow.paths.runs.iterdir() if "2026-01-02" in path.name]
+    (folder,) = airflow.paths.runs.glob("*temporary_run*")  # the run id that "tasks test" makes up
     record = run_record.read(folder / "run.json")
     assert record.nodes["ArrowExampleGen"].state == "done"
     assert record.nodes["ArrowExampleGen"].summary["rows"] == {"all": 20}
