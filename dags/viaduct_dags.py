@@ -4,9 +4,12 @@ A project that is broken has no DAG here and an import error in viaduct_broken.p
 stops scheduling every DAG of a file that has an import error.
 """
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 
+from airflow.models.dag import DAG
 from airflow.utils.dag_parsing_context import get_parsing_context
 
 CHECKOUT = str(Path(__file__).resolve().parents[1])
@@ -15,14 +18,20 @@ if CHECKOUT not in sys.path:
 
 from dags import deliveries, ir_dag  # noqa: E402
 
-wanted = get_parsing_context().dag_id
-for name in [] if wanted == deliveries.DAG_ID else ir_dag.wanted(ir_dag.committed(), wanted):
-    try:
-        globals()[name] = ir_dag.build(name)
-    except Exception:
-        if name == wanted:
-            raise
 
-# One more DAG where a project starts when its data arrives.
-if wanted in (None, deliveries.DAG_ID) and (fed := ir_dag.fed_by_data(ir_dag.committed())):
-    globals()[deliveries.DAG_ID] = deliveries.build(fed)
+def _dags(wanted: str | None) -> dict[str, DAG]:
+    """The DAG called `wanted`, or all of them; a project's name may be any word, so nothing else is global here."""
+    made: dict[str, DAG] = {}
+    for name in [] if wanted == deliveries.DAG_ID else ir_dag.wanted(ir_dag.committed(), wanted):
+        try:
+            made[name] = ir_dag.build(name)
+        except Exception:
+            if name == wanted:
+                raise
+    # One more DAG where a project starts when its data arrives.
+    if wanted in (None, deliveries.DAG_ID) and (fed := ir_dag.fed_by_data(ir_dag.committed())):
+        made[deliveries.DAG_ID] = deliveries.build(fed)
+    return made
+
+
+globals().update(_dags(get_parsing_context().dag_id))

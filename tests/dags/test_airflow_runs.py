@@ -151,7 +151,6 @@ def test_starting_airflow_again_changes_nothing(airflow):
     assert airflow.services() == before
 
 
-@NOT_SHOWN
 def test_without_a_host_a_task_runs_its_node_as_a_process(airflow):
     command = [
         "env",
@@ -172,7 +171,6 @@ def test_without_a_host_a_task_runs_its_node_as_a_process(airflow):
     assert record.nodes["ArrowExampleGen"].summary["rows"] == {"all": 20}
 
 
-@NOT_SHOWN
 def test_a_new_span_starts_the_project_that_waits_for_data(airflow):
     """A third copy of the probe, with schedule "@data": its first span is old news, its second starts a run."""
     fed = airflow.checkout / "pipelines" / "fed"
