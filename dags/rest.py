@@ -50,8 +50,10 @@ class Api:
 
     def _send(self, method: str, url: str, body: Any) -> Any:
         account = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        headers = {"Authorization": f"Basic {account}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Basic {account}"}
+        data = None
+        if body is not None:  # Airflow answers 400 to a type without a body
+            headers["Content-Type"], data = "application/json", json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
