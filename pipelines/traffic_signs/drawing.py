@@ -32,7 +32,7 @@ def track(label: int, frames: int, random: np.random.Generator) -> list[tuple[np
     """`frames` pictures uint8 [h, w, 3] of one sign of class `label`, nearer and nearer, each with the sign's box."""
     scene = _scene(label, random)
     first = np.exp(random.uniform(np.log(17), np.log(45)))
-    last = min(first * np.exp(random.uniform(0.2, 1.3)), 190.0)
+    last = min(first * np.exp(random.uniform(0.2, 1.5)), 190.0)
     sides = np.exp(np.linspace(np.log(first), np.log(last), frames))
     return [_frame(scene, round(side), random) for side in sides]
 
@@ -41,8 +41,8 @@ def _scene(label: int, random: np.random.Generator) -> Scene:
     return Scene(
         plate=_worn(_tilted(plate(label), random), random),
         behind=_behind(random),
-        exposure=float(np.exp(random.normal(-0.75, 0.6))),
-        haze=random.uniform(0, 0.35),
+        exposure=float(np.exp(random.normal(-0.5, 0.6))),
+        haze=random.uniform(0, 0.2),
         blur=random.uniform(0.3, 1.1),
     )
 
@@ -84,7 +84,7 @@ def _worn(tilted: Image.Image, random: np.random.Generator) -> Image.Image:
 
     pixels = np.asarray(tilted, np.float32).copy()
     colours = pixels[..., :3]
-    colours += random.uniform(0, 0.35) * (random.uniform(90, 200) - colours)
+    colours += random.uniform(0, 0.25) * (random.uniform(90, 200) - colours)
     stains = np.asarray(
         Image.fromarray(random.normal(128, 12, (8, 8)).clip(0, 255).astype(np.uint8)).resize((SIDE, SIDE)),
         np.float32,

@@ -70,7 +70,7 @@ def _module() -> Any:
                     doubts + counted * entropy(probabilities),
                 )
 
-            most = tf.reduce_max(tf.concat([draws, [1]], axis=0))
+            most = tf.reduce_max(draws)
             _, total, doubts = tf.while_loop(
                 lambda draw, *_: draw < most,
                 add,

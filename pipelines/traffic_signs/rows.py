@@ -97,7 +97,10 @@ def _members(file: Path) -> Iterator[tuple[PurePosixPath, Read]]:
     if file.suffix != ".zip":
         yield PurePosixPath(file.as_posix()), file.read_bytes
         return
-    archive = zipfile.ZipFile(file)
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise ProjectError(f"traffic_signs: {file} is no zip archive; fetch it again.") from error
     for name in archive.namelist():
         if not name.endswith("/"):
             yield PurePosixPath(name), lambda name=name: archive.read(name)  # type: ignore[misc]
@@ -159,7 +162,7 @@ def brightness_of(image: bytes, box: Sequence[int], name: str) -> str:
 
     try:
         grey = np.asarray(Image.open(io.BytesIO(image)).convert("L"))
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise ProjectError(f"traffic_signs: {name} cannot be decoded: {error}.") from error
     light = grey[box[1] : box[3] + 1, box[0] : box[2] + 1].mean()
     return "dark" if light < 50 else "middle" if light < 110 else "bright"
