@@ -10,7 +10,7 @@ from scipy import sparse
 from pipelines.recommendations.features import MS_PER_DAY
 
 # Events that a mean strength of an item or a visitor is worth before it counts half.
-SHRINK_ITEM, SHRINK_VISITOR = 25, 10
+SHRINK_ITEM, SHRINK_VISITOR = 200, 20
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,12 @@ def popularity(found: Pairs, items: int, half_life: float) -> np.ndarray:
     """How many visitors saw each item [items], a visitor `half_life` days before the last event counting half."""
     age = (found.last.max() - found.last) / MS_PER_DAY
     return np.bincount(found.item, weights=0.5 ** (age / half_life), minlength=items)
+
+
+def trend(found: Pairs, items: int, half_life: float) -> np.ndarray:
+    """How much more popular each item [items] is now than over the whole period, 1 for one that keeps its share."""
+    now, ever = popularity(found, items, half_life), np.bincount(found.item, minlength=items)
+    return (now + 0.5) / (ever + 0.5) * (ever.sum() / now.sum())
 
 
 def strength_biases(log: Log, visitors: int, items: int) -> tuple[float, np.ndarray, np.ndarray]:

@@ -7,10 +7,13 @@ the factors of the items seen, so that a visitor who was not there in training i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from scipy import sparse
+
+from pipelines.recommendations.events import Pairs
 
 # Floats gathered at a time: 32 MB.
 CHUNK = 8_000_000
@@ -58,16 +61,23 @@ def _fold_in(mine: np.ndarray, weight: np.ndarray, base: np.ndarray) -> np.ndarr
 
 
 def alternate(
-    known: sparse.csr_matrix, factors: int, regularisation: float, epochs: int, seed: int
+    found: Pairs, items: int, parameters: Mapping[str, Any], seed: int
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """After each epoch the items' factors [items, f] and the loss of Hu et al. per known pair."""
+    """After each of `factor_epochs` the items' factors [items, f] and the loss of Hu et al. per known pair.
+
+    Visitors with a single item are left out: they do not tell which items go together.
+    """
+    weight = np.float32(parameters["confidence"]) * found.strength.astype(np.float32)
+    known = sparse.csr_matrix((weight, found.item, found.start), (len(found.start) - 1, items))
+    known = known[found.counts >= 2]
+    regularisation = parameters["regularisation"]
     random = np.random.default_rng(seed)
-    items = random.normal(0, 0.1, (known.shape[1], factors)).astype(np.float32)
+    factors = random.normal(0, 0.1, (items, parameters["factors"])).astype(np.float32)
     by_item = known.T.tocsr()
-    for _ in range(epochs):
-        visitors = solve(known, items, regularisation)
-        items = solve(by_item, visitors, regularisation)
-        yield items, loss(known, visitors, items, regularisation)
+    for _ in range(parameters["factor_epochs"]):
+        visitors = solve(known, factors, regularisation)
+        factors = solve(by_item, visitors, regularisation)
+        yield factors, loss(known, visitors, factors, regularisation)
 
 
 def loss(known: sparse.csr_matrix, visitors: np.ndarray, items: np.ndarray, regularisation: float) -> float:

@@ -103,7 +103,9 @@ def evaluate(given: Given) -> Measured:
 def _metrics(
     tasks: Sequence[Tasks], hits: Sequence[dict[str, np.ndarray]], rows: Sequence[np.ndarray]
 ) -> dict[str, float]:
-    """Means over the tasks' rows; `ndcg_vs_x` is the model's NDCG at 10 over x's, `ndcg_gain_on_x_error` a standard error."""
+    """Means over the tasks' rows. `ndcg_vs_x` is the model's NDCG at 10 divided by x's, and so is `hit_rate_vs_x`;
+    `ndcg_gain_on_x_error` is the standard error of the difference.
+    """
     weight = np.concatenate([np.full(int(r.sum()), t.weight) for t, r in zip(tasks, rows, strict=True)])
     counts = np.concatenate([t.counts[r] for t, r in zip(tasks, rows, strict=True)])
     found = {"example_count": float(weight.sum())}
@@ -116,8 +118,9 @@ def _metrics(
         gains[name] = ranking.ndcg(hit, counts, 10)
         found[f"ndcg_at_10{suffix}"] = float(np.average(gains[name], weights=weight))
     for name in RIVALS:
-        theirs = found[f"ndcg_at_10_{name}"]
-        found[f"ndcg_vs_{name}"] = found["ndcg_at_10"] / theirs if theirs > 0 else float("nan")
+        for metric, short in (("hit_rate_at_10", "hit_rate"), ("ndcg_at_10", "ndcg")):
+            theirs = found[f"{metric}_{name}"]
+            found[f"{short}_vs_{name}"] = found[metric] / theirs if theirs > 0 else float("nan")
         gain = gains[""] - gains[name]
         found[f"ndcg_gain_on_{name}_error"] = float(gain.std() / np.sqrt(len(gain)))
     return found

@@ -1,4 +1,4 @@
-"""Training of both variants: the number of epochs is chosen on the end of the training period, then all of it is fitted.
+"""Training of both variants: the end of the training period chooses the number of epochs, then all of it is fitted.
 
 The Trainer never opens the evaluation split. Only visitors with two items or more teach which items go together;
 all of them tell what is popular, and all are known to the served model.
@@ -25,6 +25,7 @@ from pipelines.recommendations.events import (
     popularity,
     seen_matrix,
     strength_biases,
+    trend,
 )
 from pipelines.recommendations.features import ITEM_XF, ITEMS, STRENGTH_XF, TIME_XF, VISITOR_XF, VISITORS
 
@@ -53,8 +54,8 @@ def run_fn(fn_args: Any) -> None:
     (folder / CURVES_FILE).write_text(json.dumps(curve, indent=1), encoding="utf-8")
     chosen = int(np.argmax([row["ndcg_at_10"] for row in curve])) + 1
     found = pairs(log, visitors)
-    for _epoch, (scorer, _) in enumerate(learn(found, items, {**parameters, "epochs": chosen}), start=1):
-        progress.report(_epoch, chosen, "epochs", force=True)
+    for epoch, (scorer, _) in enumerate(learn(found, items, {**parameters, "epochs": chosen}), start=1):  # noqa: B007
+        progress.report(epoch, chosen, "epochs", force=True)
     ranker = Ranker(scorer, popularity(found, items, parameters["half_life"]))
     served = Recommender(
         ranker,
@@ -77,21 +78,18 @@ def read(files: list[str], spec: Mapping[str, Any]) -> Log:
 
 
 def learn(found: Pairs, items: int, parameters: Mapping[str, Any]) -> Iterator[tuple[Any, float]]:
-    """After each epoch the scorer and its loss. A scorer is valid until the next is asked for."""
+    """After each of `epochs` epochs the scorer and its loss. A scorer is valid until the next is asked for."""
+    from pipelines.recommendations import network
     from pipelines.recommendations.recommender import FactorScorer
 
     if parameters["variant"] == "neural":
-        from pipelines.recommendations import network
-
         yield from network.learn(found, items, parameters, SEED)
         return
-    weight = np.float32(parameters["confidence"]) * found.strength.astype(np.float32)
-    known = sparse.csr_matrix((weight, found.item, found.start), (len(found.start) - 1, items))
-    regularisation = parameters["regularisation"]
-    for item_factors, loss in factors.alternate(
-        known[found.counts >= 2], parameters["factors"], regularisation, parameters["epochs"], SEED
-    ):
-        yield FactorScorer(item_factors, regularisation, parameters["confidence"]), loss
+    lift = trend(found, items, parameters["half_life"]) ** parameters["trend"]
+    confidence, regularisation = parameters["confidence"], parameters["regularisation"]
+    learned = {**parameters, "factor_epochs": parameters["epochs"]}
+    for item_factors, loss in factors.alternate(found, items, learned, SEED):
+        yield FactorScorer(item_factors, regularisation, confidence, lift), loss
 
 
 def learning_curve(

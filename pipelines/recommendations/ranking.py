@@ -19,7 +19,7 @@ MAX_ITEMS = 300
 
 
 def hits(ranked: np.ndarray, targets: sparse.csr_matrix) -> np.ndarray:
-    """Whether each recommendation came true, bool [n, k]. `ranked` [n, k] item numbers (-1: none), `targets` [n, items]."""
+    """Whether each item number of `ranked` [n, k] (-1: none) is among `targets` [n, items], bool [n, k]."""
     rows = np.repeat(np.arange(len(ranked)), ranked.shape[1])
     flat = ranked.ravel()
     found = np.asarray(targets[rows, np.maximum(flat, 0)]).ravel() > 0

@@ -26,10 +26,14 @@ Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 class FactorScorer(tf.Module):
     """Folds visitors into item factors by the equations of factors.py."""
 
-    def __init__(self, factors: np.ndarray, regularisation: float, confidence: float) -> None:
+    def __init__(
+        self, factors: np.ndarray, regularisation: float, confidence: float, lift: np.ndarray
+    ) -> None:
+        """`factors` [items, f] fitted with the other two; `lift` [items] multiplies each item's scores."""
         super().__init__(name="factorisation")
         gram = factors.T @ factors + regularisation * np.eye(factors.shape[1])
         self.factors = tf.Variable(factors, trainable=False)
+        self.lift = tf.Variable(lift.astype(np.float32), trainable=False)
         self.gram = tf.Variable(gram.astype(np.float32), trainable=False)
         self.confidence = confidence
 
@@ -40,7 +44,7 @@ class FactorScorer(tf.Module):
         left = self.gram + tf.matmul(mine, mine * weight[..., None], transpose_a=True)
         right = tf.reduce_sum((1 + weight)[..., None] * mine, axis=1)
         visitor = tf.linalg.solve(left, right[..., None])[..., 0]
-        return tf.matmul(visitor, self.factors, transpose_b=True)
+        return tf.matmul(visitor, self.factors, transpose_b=True) * self.lift
 
 
 class Ranker(tf.Module):

@@ -25,11 +25,12 @@ TASKS = {
     "started": "new visitors, one item seen",
     "new": "new visitors, nothing known",
 }
+# Suffix of the metrics: name and colour.
 LABELS = {
-    "": "model",
-    "_neighbours": "item neighbours",
-    "_cosine": "item neighbours, plain cosine",
-    "_popularity": "popularity",
+    "": ("model", "C0"),
+    "_neighbours": ("item neighbours", "C1"),
+    "_cosine": ("item neighbours, plain cosine", "C4"),
+    "_popularity": ("popularity", "C2"),
 }
 
 
@@ -62,10 +63,12 @@ def hit_rates(measured: Mapping[SliceKey, Metrics], variant: str, file: Path) ->
     drawn = pictures.figure(13, 4.2)
     for axes, (kind, title) in zip(drawn.subplots(1, len(TASKS)), TASKS.items(), strict=True):
         metrics = measured[(("task", kind),)]
-        for suffix, label in LABELS.items():
+        for suffix, (label, colour) in LABELS.items():
             values = [metrics[f"hit_rate_at_{k}{suffix}"] for k in judging.KS]
-            style = {"lw": 2.2, "color": "C0"} if not suffix else {"lw": 1.2, "ls": "--"}
-            axes.plot(judging.KS, values, marker=".", label=label if suffix else variant, **style)
+            style: dict[str, Any] = {"lw": 1.2, "ls": "--"} if suffix else {"lw": 2.2}
+            axes.plot(
+                judging.KS, values, marker=".", color=colour, label=label if suffix else variant, **style
+            )
         axes.set(title=f"{title} ({metrics['example_count']:,.0f})", xlabel="items shown", ylabel="hit rate")
         axes.set_ylim(0, None)
         axes.grid(alpha=0.3)
@@ -79,13 +82,13 @@ def by_history(measured: Mapping[SliceKey, Metrics], variant: str, file: Path) -
     keys = [key for key in keys if key in measured]
     drawn = pictures.figure(9, 4.2)
     axes = drawn.subplots()
-    for place, (suffix, label) in enumerate(LABELS.items()):
+    for place, (suffix, (label, colour)) in enumerate(LABELS.items()):
         values = [measured[key][f"ndcg_at_10{suffix}"] for key in keys]
         errors = (
             [1.96 * measured[key]["ndcg_gain_on_neighbours_error"] for key in keys] if not suffix else None
         )
         x = np.arange(len(keys)) + 0.2 * (place - 1.5)
-        axes.bar(x, values, 0.19, yerr=errors, capsize=3, label=label if suffix else variant)
+        axes.bar(x, values, 0.19, yerr=errors, capsize=3, color=colour, label=label if suffix else variant)
     names = [f"{key[0][1]} seen\n({measured[key]['example_count']:,.0f} visitors)" for key in keys]
     axes.set_xticks(np.arange(len(keys)), names)
     axes.set(ylabel="NDCG at 10", title="returning visitors; line: 95 % of the gain on item neighbours")

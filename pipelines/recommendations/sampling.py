@@ -33,13 +33,13 @@ class Shop:
         launch = np.where(
             random.random(items) < 0.4, random.uniform(0, WEEKS, items), -random.exponential(15, items)
         )
-        trend = random.normal(-0.04, 0.06, items)
+        trend = random.normal(-0.08, 0.11, items)
         self.cells: list[list[int]] = [np.flatnonzero(cell == c).tolist() for c in range(categories * TIERS)]
         self.categories, self.cell = categories, cell.tolist()
         self._sums: list[list[list[float]]] = []
         for week in range(WEEKS):
             age = week - launch
-            weight = appeal * np.exp(trend * np.clip(age, 0, 16)) * (age >= 0)
+            weight = appeal * np.exp(trend * np.clip(age, 0, 20)) * (age >= 0)
             self._sums.append([list(accumulate(weight[members].tolist())) for members in self.cells])
         self.weight = np.array([[sums[-1] if sums else 0.0 for sums in week] for week in self._sums])
 
