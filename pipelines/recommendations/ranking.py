@@ -16,6 +16,8 @@ NEIGHBOURS = 100
 SHRINKAGE = 100.0
 # Of a visitor with more items than this (a robot), only so many count for co-occurrence.
 MAX_ITEMS = 300
+# Items whose neighbours are looked for at a time: the whole product of a big shop would not fit into memory.
+SLICE = 4096
 
 
 def hits(ranked: np.ndarray, targets: sparse.csr_matrix) -> np.ndarray:
@@ -65,9 +67,8 @@ def neighbours(seen: sparse.csr_matrix, shrinkage: float) -> sparse.csr_matrix:
     sizes = np.sqrt(np.asarray(matrix.sum(axis=0)).ravel())
     by_item = matrix.T.tocsr()
     parts = []
-    # A slice of the items at a time: the whole product of a big shop would not fit into memory.
-    for begin in range(0, matrix.shape[1], 4096):
-        block = (by_item[begin : begin + 4096] @ matrix).tocoo()
+    for begin in range(0, matrix.shape[1], SLICE):
+        block = (by_item[begin : begin + SLICE] @ matrix).tocoo()
         row = block.row + begin
         apart = row != block.col
         value = block.data / (sizes[row] * sizes[block.col] + shrinkage)
