@@ -24,7 +24,7 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     base = input_base(paths, settings)
     example_gen = FunctionExampleGen(
         input_base=base,
-        input_config=input_config(paths, settings, "*/*" if _has_class_folders(base) else "*"),
+        input_config=input_config(paths, settings, "*/*" if has_class_folders(base) else "*"),
         function="pipelines.traffic_signs.rows.read_rows",
         code=source_digest("pipelines.traffic_signs.rows"),
         splits=SPLITS,
@@ -43,6 +43,6 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     return assemble(PROJECT, paths, settings, [*nodes, report_gen])
 
 
-def _has_class_folders(base: str) -> bool:
+def has_class_folders(base: str) -> bool:
     """Whether the raw data are the official archive's class folders (also in spans) and not archives."""
     return any(Path(base).glob("[0-9]*/GT-*.csv")) or any(Path(base).glob("span-*/[0-9]*/GT-*.csv"))

@@ -34,11 +34,11 @@ PROJECT = Project(
                 "warm_up": 0.3,
                 "learning_rate": 2e-3,
                 "batch_size": 64,
-                "epochs": 60,
+                "epochs": 100,
             },
         ),
     ),
-    quick=Profile(bars=BARS, sample_rows=2_580, parameters={"epochs": 45, "learning_rate": 3e-3}),
+    quick=Profile(bars=BARS, sample_rows=2_580, parameters={"epochs": 36, "learning_rate": 3e-3}),
     full=Profile(bars=BARS, sample_rows=6_450),
     evaluation=Evaluation(
         task="own",

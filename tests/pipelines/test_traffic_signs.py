@@ -224,6 +224,20 @@ def test_the_official_layout_and_the_png_edition_give_the_same_rows(
     assert len(facts(files)) == len(pictures)
 
 
+def test_class_folders_are_told_from_archives_with_and_without_spans(
+    pictures: dict[Any, Any], tmp_path: Path
+) -> None:
+    from pipelines.traffic_signs.pipeline import has_class_folders
+
+    for folder in (tmp_path / "plain", tmp_path / "spans" / "span-3"):
+        write_official(folder, pictures)
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    write_png_edition(archives, pictures)
+    found = [has_class_folders(str(tmp_path / name)) for name in ("plain", "spans", "archives", "nowhere")]
+    assert found == [True, True, False, False]
+
+
 def test_all_frames_of_a_sign_are_in_one_split_and_every_split_has_every_class(tmp_path: Path) -> None:
     data.sample(tmp_path, 400, seed=2)
     seen: dict[str, set[str]] = defaultdict(set)
