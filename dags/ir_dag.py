@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib
 import os
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -21,34 +19,17 @@ from airflow.models.param import Param
 from dags import callbacks, code_check
 from dags.deliveries import spans_dataset
 from dags.node_operator import NodeOperator
-from pipelines.base import ir, registry
+from pipelines.base import ir, registry, stack
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.project import PROFILES, Project, ProjectError, Scalar
 
 POOL_VARIABLE = "VIADUCT_HEAVY_POOL"
-CHECKER = "rfc3987_syntax"
 ON_DATA = "@data"
 RETRY_DELAY = datetime.timedelta(seconds=10)
 LONGEST_RETRY_DELAY = datetime.timedelta(minutes=10)
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
-
-def _import_jsonschema() -> None:
-    """Imports jsonschema, which Airflow's params need, without the checker of internationalised addresses.
-
-    That checker compiles a grammar for two seconds, in every parse and twice in every task; no param of ours is an
-    address, and jsonschema does without it where it is not installed.
-    """
-    if "jsonschema" in sys.modules or CHECKER in sys.modules:
-        return
-    sys.modules[CHECKER] = None  # type: ignore[assignment]
-    try:
-        importlib.import_module("jsonschema")
-    finally:
-        del sys.modules[CHECKER]
-
-
-_import_jsonschema()
+stack.import_jsonschema()
 
 
 def build(project: str) -> DAG:

@@ -30,21 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WARM_IMPORTS = (
-    "tensorflow",
-    "tfx.v1",
-    "tfx.orchestration.portable.launcher",
-    "tfx.orchestration.local.runner_utils",
-    "tfx.dsl.compiler.compiler",
-    "tfx.components.transform.executor",
-    "tfx.components.evaluator.executor",
-    "tfx.components.statistics_gen.executor",
-    "tfx.components.example_validator.executor",
-    "tfx.components.trainer.executor",
-    "tfx.components.pusher.executor",
-    "tf_keras",
-    "apache_beam.runners.direct.direct_runner",
-)
+from pipelines.base import stack
+
 TERM_GRACE_S = 5.0
 PR_SET_PDEATHSIG = 1
 
@@ -281,8 +268,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     lock.write(str(os.getpid()))
     lock.flush()
-    for name in WARM_IMPORTS:
-        importlib.import_module(name)
+    stack.import_all()
     gc.collect()
     gc.freeze()
     Host(arguments.socket, arguments.idle).serve()

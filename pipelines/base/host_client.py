@@ -188,7 +188,8 @@ class Call:
 def direct(request: Request) -> Any:
     """The same call in a fresh process without a host; it pays the imports itself. Raises CallError."""
     program = (
-        "import json,sys; from pipelines.base.host import invoke, die_with_parent; die_with_parent(); "
+        "import json,sys; from pipelines.base import stack; "
+        "from pipelines.base.host import invoke, die_with_parent; die_with_parent(); stack.light(); "
         "r=json.loads(sys.stdin.read()); sys.exit(invoke(r['call'], r['kwargs'], r['result']))"
     )
     body = json.dumps({"call": request.call, "kwargs": request.kwargs, "result": str(request.result)})

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.base import ir as ir_module
-from pipelines.base import metadata
+from pipelines.base import metadata, stack
 from pipelines.base.paths import Paths, metadata_url
 from pipelines.base.project import ProjectError, Settings, close_match
 
@@ -88,6 +88,7 @@ def _run_node(pipeline: Any, node_id: str, run_id: str, home: str) -> dict[str, 
         known = [n.pipeline_node.node_info.id for n in pipeline.nodes]
         raise ProjectError(f"{pipeline.pipeline_info.id}: " + close_match("Node", node_id, known))
     connection = metadata.connection_config(metadata_url(Path(home)))
+    stack.leave_libraries_unconverted()
     with _user_code(pipeline.pipeline_info.id, node_id):
         execution = _launch(pipeline, node, connection)
     if execution is None:

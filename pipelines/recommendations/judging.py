@@ -184,9 +184,9 @@ def read(train: Sequence[str], later: Sequence[str]) -> Events:
     item, item_names = pd.factorize(table[ITEM_KEY])
     strength = pd.Series(table[EVENT_KEY]).map({k.encode(): v for k, v in STRENGTHS.items()}).to_numpy()
     log = Log(visitor, item, strength, table[TIME_KEY])
-    parts = np.arange(len(item)) < count
+    early = np.arange(len(item)) < count
     items = int(item[:count].max()) + 1
-    return Events(log.where(parts), log.where(~parts), visitor_names, item_names, items)
+    return Events(log.where(early), log.where(~early), visitor_names, item_names, items)
 
 
 def make_tasks(found: Events, known: Pairs) -> list[Tasks]:

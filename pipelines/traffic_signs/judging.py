@@ -1,6 +1,6 @@
 """How right a served model is and whether its doubt can be trusted, from what its Monte Carlo samples say.
 
-Sums of shares, so everything is exact and nothing is estimated by resampling. It measures; bars are on the card.
+As many samples as a request that does not say gets. It measures; bars are on the card.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from components.function_evaluator.measuring import Given, Measured, SliceKey
 from pipelines.base import training
 from pipelines.traffic_signs.features import BOX_KEY, CLASSES, IMAGE_KEY, LABEL_KEY, SLICE_KEYS
+from pipelines.traffic_signs.posterior import DEFAULT_DRAWS
 from pipelines.traffic_signs.signs import NAMES
 
-SAMPLES = 64
 BINS = 15
 BATCH = 128
 
@@ -47,7 +47,7 @@ def evaluate(given: Given) -> Measured:
     return measured
 
 
-def ask(model: Path, files: Sequence[str], samples: int = SAMPLES) -> Opinions:
+def ask(model: Path, files: Sequence[str], samples: int = DEFAULT_DRAWS) -> Opinions:
     """What a SavedModel's signature `draws` says to every row of raw gz TFRecords."""
     import tensorflow as tf
 

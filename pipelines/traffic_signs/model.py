@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.base import training
 from pipelines.traffic_signs import augmentation, features
+from pipelines.traffic_signs import posterior as monte_carlo
 from pipelines.traffic_signs.features import BOX_KEY, CROP_KEY, IMAGE_KEY, INFORMATION_KEYS, LABEL_KEY
 from pipelines.traffic_signs.network import bayesian_layers, build_model
-from pipelines.traffic_signs.posterior import MAX_DRAWS, make_posterior
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
 
-# Of the signatures that are not told; half of the doubt in a share of draws is gone after four times as many.
-DEFAULT_DRAWS = 32
 SHUFFLE_ROWS = 5_000
 
 
@@ -50,7 +48,7 @@ def run_fn(fn_args: Any) -> None:
         parameters["epochs"],
         callbacks=[warm_up(weight, parameters, count)],
     )
-    posterior = make_posterior(read_posterior(model))
+    posterior = monte_carlo.make_posterior(read_posterior(model))
     training.export(posterior, fn_args, signatures(posterior, transformed))
 
 
@@ -112,10 +110,10 @@ def signatures(posterior: Any, transformed: Any) -> dict[str, Any]:
     import tensorflow as tf
 
     def answer(crops: tf.Tensor, draws: tf.Tensor) -> dict[str, tf.Tensor]:
-        return posterior.predict(features.equalise(features.centre(crops)), draws)
+        return monte_carlo.predict(posterior, features.equalise(features.centre(crops)), draws)
 
     def usual(crops: tf.Tensor) -> dict[str, tf.Tensor]:
-        return answer(crops, tf.fill([tf.shape(crops)[0]], DEFAULT_DRAWS))
+        return answer(crops, tf.fill([tf.shape(crops)[0]], monte_carlo.DEFAULT_DRAWS))
 
     image = tf.TensorSpec([None], tf.string, name=IMAGE_KEY)
     box = tf.TensorSpec([None, 4], tf.int64, name=BOX_KEY)
@@ -131,7 +129,7 @@ def signatures(posterior: Any, transformed: Any) -> dict[str, Any]:
     @tf.function(input_signature=[image, box, tf.TensorSpec([], tf.int64, name="samples")])
     def draws(image: tf.Tensor, box: tf.Tensor, samples: tf.Tensor) -> dict[str, tf.Tensor]:
         seen = features.equalise(features.centre(features.crops(image, box)))
-        return {"probabilities": posterior.draws(seen, _checked(samples))}
+        return {"probabilities": monte_carlo.opinions(posterior, seen, _checked(samples))}
 
     serve_examples = training.examples_signature(
         lambda rows: usual(rows[CROP_KEY]), transformed, posterior, label_keys=[LABEL_KEY, *INFORMATION_KEYS]
@@ -148,6 +146,8 @@ def _checked(samples: tf.Tensor) -> tf.Tensor:
     """`samples` as int32; a number below 1 or above MAX_DRAWS fails the request with InvalidArgumentError."""
     import tensorflow as tf
 
-    right = tf.reduce_all((samples >= 1) & (samples <= MAX_DRAWS))
-    with tf.control_dependencies([tf.debugging.Assert(right, [f"samples must be 1 to {MAX_DRAWS}"])]):
+    right = tf.reduce_all((samples >= 1) & (samples <= monte_carlo.MAX_DRAWS))
+    with tf.control_dependencies(
+        [tf.debugging.Assert(right, [f"samples must be 1 to {monte_carlo.MAX_DRAWS}"])]
+    ):
         return tf.cast(samples, tf.int32)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.traffic_signs import posterior as monte_carlo
 from pipelines.traffic_signs.features import CLASSES, SIDE
-from pipelines.traffic_signs.posterior import MAX_DRAWS, make_posterior
+from pipelines.traffic_signs.posterior import MAX_DRAWS, logits, make_posterior, opinions, weights
 
 SHAPES = ((5, 5, 1, 3), (5, 5, 3, 6), (150, 12), (12, 8), (8, CLASSES))
 
@@ -36,7 +37,8 @@ def predict(posterior: Any, images: np.ndarray, draws: list[int]) -> dict[str, n
     import tensorflow as tf
 
     return {
-        k: v.numpy() for k, v in posterior.predict(tf.constant(images), tf.constant(draws, tf.int32)).items()
+        k: v.numpy()
+        for k, v in monte_carlo.predict(posterior, tf.constant(images), tf.constant(draws, tf.int32)).items()
     }
 
 
@@ -45,7 +47,7 @@ def test_prediction_is_the_mean_over_the_draws_and_its_doubt_is_split_right(
 ) -> None:
     import tensorflow as tf
 
-    each = posterior.draws(tf.constant(images), tf.constant(20)).numpy().astype(np.float64)
+    each = opinions(posterior, tf.constant(images), tf.constant(20)).numpy().astype(np.float64)
     assert each.shape == (6, 20, CLASSES)
     np.testing.assert_allclose(each.sum(axis=2), 1, rtol=1e-5)
     assert each.std(axis=1).max() > 0.01, "draws differ"
@@ -81,7 +83,7 @@ def test_no_pictures_have_no_answers(posterior: Any, images: np.ndarray) -> None
 def test_draws_of_a_weight_have_its_mean_and_deviation(posterior: Any) -> None:
     import tensorflow as tf
 
-    drawn = np.stack([posterior.weights(4, tf.constant(i)).numpy() for i in range(400)])
+    drawn = np.stack([weights(posterior, 4, tf.constant(i)).numpy() for i in range(400)])
     mean, deviation = posterior.means[4].numpy(), posterior.deviations[4].numpy()
     z = (drawn - mean) / deviation
     assert abs(z.mean()) < 0.01 and z.std() == pytest.approx(1, abs=0.01)
@@ -94,7 +96,7 @@ def test_no_two_draws_or_layers_share_their_noise(posterior: Any) -> None:
     noise = []
     for draw in range(4):
         for layer in (0, 4):
-            drawn = posterior.weights(layer, tf.constant(draw)).numpy()
+            drawn = weights(posterior, layer, tf.constant(draw)).numpy()
             scaled = (drawn - posterior.means[layer].numpy()) / posterior.deviations[layer].numpy()
             noise.append(np.round(scaled.ravel()[:10], 3).tolist())
     assert len({tuple(row) for row in noise}) == len(noise)
@@ -120,7 +122,7 @@ def test_the_served_network_is_the_trained_one(images: np.ndarray) -> None:
     model, _ = _small(1e-5)
     served = make_posterior(read_posterior(model))
     np.testing.assert_allclose(
-        served.logits(tf.constant(images), tf.constant(0)).numpy(), model(images).numpy(), atol=2e-3
+        logits(served, tf.constant(images), tf.constant(0)).numpy(), model(images).numpy(), atol=2e-3
     )
 
 
