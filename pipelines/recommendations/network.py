@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from scipy import sparse
 
 from components import progress
 from pipelines.recommendations import factors
@@ -22,21 +23,21 @@ from pipelines.recommendations.events import Pairs, trend
 
 # Items of a visitor that the network looks at, the latest ones.
 CONTEXT = 20
-# Length of the mean embedding at the start: its products are then logits of a few nats.
-START_NORM = 4.0
+# Logit at the start where the factorisation scores 1, as it does what was seen.
+START_LOGIT = 12.0
 
 
 class NetworkScorer(tf.Module):
     """Scores items for visitors. All is trained but `lift`."""
 
-    def __init__(self, start: np.ndarray, lift: np.ndarray, hidden: int, seed: int) -> None:
-        """`start` [items, f]: the embeddings to begin with; `lift` [items] is added to what is served."""
+    def __init__(self, seen: np.ndarray, item: np.ndarray, lift: np.ndarray, hidden: int, seed: int) -> None:
+        """`seen` and `item` [items, f]: the embeddings to begin with; `lift` [items] is added to what is served."""
         super().__init__(name="neural")
-        items, width = start.shape
+        items, width = item.shape
         glorot = keras.initializers.GlorotUniform(seed)
         self.lift = tf.Variable(lift.astype(np.float32), trainable=False)
-        self.seen = tf.Variable(start, name="seen")
-        self.item = tf.Variable(start, name="item")
+        self.seen = tf.Variable(seen, name="seen")
+        self.item = tf.Variable(item, name="item")
         self.bias = tf.Variable(tf.zeros([items]), name="bias")
         self.of_visitor = tf.Variable(glorot([2 * width, hidden]), name="of_visitor")
         self.of_item = tf.Variable(glorot([width, hidden]), name="of_item")
@@ -90,11 +91,10 @@ def learn(
         raise ValueError(
             "No visitor saw two items, so nothing tells which items go together. Give it more data."
         )
-    *_, (start, _) = factors.alternate(found, items, parameters, seed)
-    lengths = np.linalg.norm(start, axis=1)
-    start *= START_NORM / np.sqrt(np.mean(lengths[lengths > 0] ** 2))
     lift = parameters["trend"] * np.log(trend(found, items, parameters["half_life"]))
-    network = NetworkScorer(start, lift, parameters["hidden"], seed)
+    network = NetworkScorer(
+        *first_embeddings(found, items, parameters, seed), lift, parameters["hidden"], seed
+    )
     batch, epochs = min(parameters["batch_size"], len(target)), parameters["epochs"]
     steps = len(target) // batch
     falling = keras.optimizers.schedules.CosineDecay(parameters["learning_rate"], steps * epochs, 0.05)
@@ -108,6 +108,18 @@ def learn(
             losses.append(step(tf.constant(context[some]), tf.constant(target[some])))
             progress.report(epoch * steps + number, epochs * steps, "steps", epoch=epoch + 1)
         yield network, float(np.mean(losses))
+
+
+def first_embeddings(
+    found: Pairs, items: int, parameters: Mapping[str, Any], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings [items, f] of an item seen and of an item to judge, equally long: their product times START_LOGIT is
+    what the factorisation gives the second for a visitor who has seen the first only."""
+    *_, (item, _) = factors.alternate(found, items, parameters, seed)
+    alone = sparse.identity(items, np.float32, "csr") * np.float32(parameters["confidence"])
+    seen = factors.solve(alone, item, parameters["regularisation"])
+    balance = np.sqrt(np.linalg.norm(seen) / np.linalg.norm(item))
+    return (np.sqrt(START_LOGIT) / balance * seen), (np.sqrt(START_LOGIT) * balance * item)
 
 
 def lessons(found: Pairs) -> tuple[np.ndarray, np.ndarray]:
