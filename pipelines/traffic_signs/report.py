@@ -74,9 +74,9 @@ def accuracy_over_draws(told: Opinions, file: Path) -> None:
 
 
 def histograms(told: Opinions, doubt: np.ndarray, file: Path) -> None:
-    """For two of the surest, two middling and the four least sure pictures: what draws said, and how surely."""
+    """For two of the surest, two doubtful and the four least sure pictures: what draws said, and how surely."""
     order = np.argsort(doubt)
-    rows = [*order[:2], *order[len(order) * 3 // 4 :][:2], *order[-4:]]
+    rows = [*order[:2], *order[len(order) * 9 // 10 :][:2], *order[-4:]]
     drawn = pictures.figure(12, 2.1 * len(rows))
     for (shown, votes, sureness), row in zip(drawn.subplots(len(rows), 3), rows, strict=True):
         shown.imshow(_thumb(told.images[row]))
