@@ -13,13 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from dashboards.protos import message
 from dashboards.samples import png
+from pipelines.base import metadata
 from pipelines.base.run_record import NodeRecord, RunRecord
 
 EVIL = 'it\'s <b>"bold"</b> & a/b </script>'
@@ -52,13 +52,10 @@ KEYS = {"Model": "model", "ModelRun": "model_run", "Examples": "examples", "Mode
 class Builder:
     """Adds runs to one HOME. Give `extra` uris or properties to make odd ones."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, url: str = "") -> None:
         self.home = home
-        config = mlmd.ConnectionConfig()
-        config.sqlite.filename_uri = str(home / "metadata.sqlite")
-        config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
         home.mkdir(parents=True, exist_ok=True)
-        self.store = MetadataStore(config)
+        self.store = metadata.store(url or f"sqlite://{home / 'metadata.sqlite'}")
         self.types: dict[str, int] = {}
 
     def run(
