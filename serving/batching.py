@@ -15,7 +15,7 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 
 import numpy as np
 
@@ -85,11 +85,11 @@ class Batcher:
         """Requests that wait for a batch to be run."""
         return self._waiting
 
-    def submit(self, inputs: Arrays, here: bool = True) -> Future[Arrays]:
+    def submit(self, inputs: Arrays, pool: Executor | None = None) -> Future[Arrays]:
         """The future of this request's outputs. Where nothing else runs and `run_idle_inline` is set, the
-        work is done before this returns, on the caller's thread; the same goes for requests that cannot be
-        batched (an input without rows, inputs with unequal rows). With `here=False` nothing ever runs on the
-        caller's thread, which may be an event loop.
+        request waits for no batch and wakes no batch thread: it runs before this returns, on the caller's
+        thread, or in `pool` where the caller's thread is an event loop. The same goes for requests that cannot
+        be batched (an input without rows, inputs with unequal rows).
 
         Raises ResourceExhausted (queue full), InvalidArgument (more rows than a batch takes), Unavailable
         (closed); errors of `run` come through the future.
@@ -102,44 +102,25 @@ class Batcher:
         with self._change:
             if self._closed:
                 raise Unavailable("The model is being unloaded; try again.")
-            alone = here and (key is None or not self._by_rows)
-            idle = here and self._parameters.run_idle_inline and not self._batches and self._lane_free()
+            alone = key is None or not self._by_rows
+            idle = self._parameters.run_idle_inline and not self._batches and self._lane_free()
             if alone:
                 self._outside += 1
             elif idle:
                 self._running += 1
             else:
                 self._enqueue(task, key)
-        if alone or idle:
-            self._execute([task], alone)
-            self._ran(alone)
+        if not (alone or idle):
+            return task.future
+        if pool is None:
+            self._run_at_once(task, alone)
+        else:
+            pool.submit(self._run_at_once, task, alone)
         return task.future
 
-    def run_together(self, requests: list[Arrays]) -> list[Future[Arrays]]:
-        """Runs requests that have arrived together, at once and on the caller's thread; done futures in the
-        same order. Raises Unavailable when closed; every other error is in its request's future."""
-        with self._change:
-            if self._closed:
-                raise Unavailable("The model is being unloaded; try again.")
-            self._outside += 1
-        tasks = []
-        batches: list[_Batch] = []
-        last: dict[Hashable, _Batch] = {}
-        for inputs in requests:
-            key, rows = _describe(inputs, self._parameters.pad_variable_length_inputs)
-            task = _Task(inputs, rows)
-            tasks.append(task)
-            batch = last.get(key) if key is not None and self._by_rows else None
-            if batch is None or batch.rows + rows > self._parameters.slice_size:
-                batch = last[key] = _Batch(key)
-                batches.append(batch)
-            batch.tasks.append(task)
-            batch.rows += rows
-        for batch in batches:
-            oversized = batch.rows > self._parameters.slice_size
-            self._execute(batch.tasks, alone=batch.key is None or oversized or not self._by_rows)
-        self._ran(alone=True)
-        return [task.future for task in tasks]
+    def _run_at_once(self, task: _Task, alone: bool) -> None:
+        self._execute([task], alone)
+        self._ran(alone)
 
     def close(self) -> None:
         """Refuses new requests, runs those that wait at once, and returns when all of them are done."""
@@ -164,7 +145,7 @@ class Batcher:
             )
 
     def _enqueue(self, task: _Task, key: Hashable) -> None:
-        batch = self._open.get(key) if key is not None else None
+        batch = self._open.get(key)
         limit = self._parameters.slice_size
         if batch is None or batch.rows + task.rows > limit:
             if len(self._batches) >= self._parameters.max_enqueued_batches:
@@ -173,11 +154,10 @@ class Batcher:
                 batch.closed = True
             batch = _Batch(key)
             self._batches.append(batch)
-            if key is not None:
-                self._open[key] = batch
+            self._open[key] = batch
         batch.tasks.append(task)
         batch.rows += task.rows
-        batch.closed = batch.rows >= limit or key is None
+        batch.closed = batch.rows >= limit
         self._waiting += 1
         if len(self._threads) < self._parameters.num_batch_threads:
             self._start_thread()
@@ -200,7 +180,7 @@ class Batcher:
                 if self._batches and self._lane_free():
                     # This thread may have been the one that watched the clock for them.
                     self._change.notify()
-            self._execute(batch.tasks, alone=batch.key is None)
+            self._execute(batch.tasks, alone=False)
             batch.tasks = []
             self._ran(alone=False)
 

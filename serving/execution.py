@@ -112,7 +112,7 @@ class Runner:
         self, batcher: Any, handle: Handle, inputs: Arrays, wanted: tuple[str, ...], timeout_s: float | None
     ) -> Arrays:
         try:
-            future = batcher.submit(inputs, here=False)
+            future = batcher.submit(inputs, self._pool)
         except BaseException:
             handle.release()
             raise

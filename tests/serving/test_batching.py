@@ -2,7 +2,7 @@
 
 import threading
 import time
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
@@ -50,6 +50,12 @@ def made():
     yield make
     for batcher in batchers:
         batcher.close()
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(2) as made:
+        yield made
 
 
 def in_thread(function, *arguments):
@@ -266,20 +272,20 @@ def test_a_model_whose_output_is_not_by_rows_still_answers_every_request(made):
     ],
     ids=["a scalar", "unequal rows", "no rows", "no inputs"],
 )
-def test_requests_that_have_no_common_rows_run_alone(made, inputs):
+def test_requests_that_have_no_common_rows_run_alone(made, pool, inputs):
     batcher = made(lambda given: dict(given), BatchingParameters(batch_timeout_micros=60_000_000))
     assert set(batcher.submit(inputs).result(0)) == set(inputs)
-    assert set(batcher.submit(inputs, here=False).result(30)) == set(inputs)
+    assert set(batcher.submit(inputs, pool).result(30)) == set(inputs)
 
 
-def test_a_caller_that_must_not_wait_is_never_the_one_who_runs(made):
+def test_a_caller_that_must_not_wait_is_never_the_one_who_runs(made, pool):
     threads = []
     batcher = made(
         lambda inputs: threads.append(threading.current_thread()) or double(inputs),
         BatchingParameters.adaptive(),
     )
     for inputs in (rows(1), rows(*range(1000)), {"x": np.float32(2)}):
-        batcher.submit(inputs, here=False).add_done_callback(lambda done: done.exception())
+        batcher.submit(inputs, pool).add_done_callback(lambda done: done.exception())
     batcher.close()
     assert len(threads) == 3
     assert threading.current_thread() not in threads

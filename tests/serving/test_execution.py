@@ -107,7 +107,7 @@ def test_a_deadline_leaves_the_model_held_until_the_call_is_over():
 
 def test_a_refusal_of_the_batcher_gives_the_model_back():
     class Full:
-        def submit(self, inputs, here):
+        def submit(self, inputs, pool):
             raise InvalidArgument("full")
 
     outcome, harness = called(Model(None, Full()))
@@ -117,8 +117,8 @@ def test_a_refusal_of_the_batcher_gives_the_model_back():
 
 def test_wanted_outputs_are_picked_from_a_batch():
     class Ready:
-        def submit(self, inputs, here):
-            assert not here
+        def submit(self, inputs, pool):
+            assert pool is not None, "the event loop must not run the model"
             future = Future()
             future.set_result({"a": 1, "b": 2})
             return future
