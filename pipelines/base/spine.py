@@ -33,17 +33,19 @@ def spine(
     *,
     eval_split: str = "eval",
     tune_split: str = "",
+    evaluator_module: str = "",
 ) -> list[Any]:
     """The nodes from statistics to push for `example_gen`'s examples.
 
     The Trainer fits `train` and looks at `tune_split` (default: `eval_split`); the Evaluator judges on
     `eval_split`. A project that chooses anything on data, as a threshold, gives it a split of its own.
+    `evaluator_module` is the import path of TFX's user module for the Evaluator (`custom_eval_shared_model`).
     """
     from tfx import v1 as tfx
     from tfx.dsl.components.base import executor_spec
-    from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 
     from components.model_pusher.executor import Executor as PusherExecutor
+    from pipelines.base.last_blessed import LatestBlessedOfVariant
 
     examples = example_gen.outputs["examples"]
 
@@ -85,9 +87,10 @@ def spine(
     )
     trainer.add_upstream_node(example_validator)
 
-    # The last blessed model is what the new one is compared with.
+    # The last blessed model of the same variant is what the new one is compared with.
     resolver = tfx.dsl.Resolver(
-        strategy_class=LatestBlessedModelStrategy,
+        strategy_class=LatestBlessedOfVariant,
+        config={"variant": settings.variant},
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
@@ -102,7 +105,11 @@ def spine(
         evaluator = own_evaluator(project, settings, judged, transform.outputs["transform_graph"], eval_split)
     else:
         evaluator = tfx.components.Evaluator(
-            **judged, example_splits=[eval_split], eval_config=eval_config(project, settings), schema=schema
+            **judged,
+            example_splits=[eval_split],
+            eval_config=eval_config(project, settings),
+            schema=schema,
+            module_path=evaluator_module or None,
         )
 
     # Blessed models go where the model server looks; each push appears at once and whole.

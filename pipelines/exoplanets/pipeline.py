@@ -28,9 +28,14 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
         splits=SPLITS,
         range_config=range_config(settings),
     )
-    nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
-    evaluator = next(node for node in nodes if node.id == "Evaluator")
-    evaluator.spec.exec_properties["module_path"] = "pipelines.exoplanets.evaluating"
+    nodes = spine(
+        PROJECT,
+        paths,
+        settings,
+        example_gen,
+        tune_split="tune",
+        evaluator_module="pipelines.exoplanets.evaluating",
+    )
     by_id = {node.id: node for node in nodes}
     report_gen = ReportGen(
         report_fn="pipelines.exoplanets.report.report",

@@ -180,6 +180,26 @@ def test_a_model_below_its_bar_is_kept_and_not_pushed_and_the_summary_says_by_ho
     assert set(scratch.paths.serving.iterdir()) == pushed
 
 
+def test_a_variant_is_compared_with_its_own_last_blessed_model_and_with_no_other_variants(
+    scratch: Scratch,
+) -> None:
+    file = scratch.source / "project.py"
+    whole = file.read_text()
+    (dense,) = [line for line in whole.splitlines() if "variants=(" in line]
+    wide = dense.replace("variants=(", "").replace('"dense"', '"wide"')
+    file.write_text(whole.replace(dense, dense.removesuffix("),") + "\n" + wide))
+    compared = []
+    try:
+        for epochs in (2, 3):
+            asked = ("run", PROJECT, "--plain", "--variant", "wide", "--set", f"epochs={epochs}")
+            done = scratch.run(*asked)
+            assert done.returncode == 0, done.stdout + done.stderr
+            compared.append("auc_diff" in scratch.newest().metrics)
+    finally:
+        file.write_text(whole)
+    assert compared == [False, True], "there were blessed models of the other variant before both"
+
+
 def test_without_a_host_each_node_runs_in_a_process_of_its_own(scratch: Scratch) -> None:
     record = scratch.newest()
     run_folder = scratch.paths.runs / record.run_id
