@@ -7,8 +7,10 @@ down. It is the variant to read when one wants to see what a framework does.
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import progress
@@ -81,21 +83,29 @@ def fit(
     momentum: float,
     steps_per_epoch: int,
     log_dir: str,
+    checkpoints: Path,
 ) -> list[float]:
     """Trains with a rate that falls linearly to zero; TensorBoard logs with the step's graph in `log_dir`.
 
-    `train` and `evaluation` give (pixels [n, 28, 28], labels [n]). Returns the evaluation accuracy per epoch.
+    `train` and `evaluation` give (pixels [n, 28, 28], labels [n]). Weights and momentum go to `checkpoints` after
+    every epoch; a training that was killed continues from there, and the folder goes when it ends. Returns the
+    evaluation accuracy of each epoch run here.
     """
     import tensorflow as tf
 
-    total, step, accuracies = epochs * steps_per_epoch, 0, []
+    done = tf.Variable(0, dtype=tf.int64, name="epochs_done")
+    saved = tf.train.Checkpoint(model=model, done=done)
+    manager = tf.train.CheckpointManager(saved, str(checkpoints), max_to_keep=1)
+    manager.restore_or_initialize()
+    first = int(done) * steps_per_epoch
+    total, step, accuracies = epochs * steps_per_epoch, first, []
     # Keras's layout of folders and tags, so that TensorBoard and the report show every variant alike.
     writers = {name: tf.summary.create_file_writer(f"{log_dir}/{name}") for name in ("train", "validation")}
-    for epoch in range(epochs):
+    for epoch in range(int(done), epochs):
         seen = []
         for pixels, labels in train:
             falling = tf.constant(rate * max(0.0, 1 - step / total), tf.float32)
-            with _traced(writers["train"]) if step == 0 else contextlib.nullcontext():
+            with _traced(writers["train"]) if step == first else contextlib.nullcontext():
                 seen.append(model.train_step(pixels, labels, falling, tf.constant(momentum)))
             step += 1
             progress.report(step, total, "steps", epoch=epoch + 1, loss=float(seen[-1][0]))
@@ -103,9 +113,12 @@ def fit(
         loss, accuracy = evaluate(model, evaluation)
         _write(writers["validation"], epoch, loss, accuracy)
         accuracies.append(accuracy)
+        done.assign_add(1)
+        manager.save()
         progress.report(step, total, "steps", force=True, epoch=epoch + 1, loss=float(seen[-1][0]))
     for writer in writers.values():
         writer.close()
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return accuracies
 
 

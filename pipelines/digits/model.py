@@ -97,6 +97,7 @@ def run_fn(fn_args: Any) -> None:
             parameters["momentum"],
             steps,
             fn_args.model_run_dir,
+            training.checkpoint_dir(fn_args),
         )
     else:
         model = build_model(parameters)

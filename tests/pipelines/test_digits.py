@@ -127,13 +127,49 @@ def test_logistic_core_learns_and_logs_curves_and_its_graph(
 
     train = _batches(drawn["train-images"], drawn["train-labels"])
     held_back = _batches(drawn["t10k-images"], drawn["t10k-labels"])
-    accuracies = core.fit(core.build(), train, held_back, 4, 0.1, 0.9, 15, str(tmp_path))
+    accuracies = core.fit(core.build(), train, held_back, 4, 0.1, 0.9, 15, str(tmp_path), tmp_path / "saved")
     assert accuracies[-1] > 0.85
     curves = read_curves(tmp_path)
     assert [step for step, _ in curves["validation"]["accuracy"]] == [0, 1, 2, 3]
     assert curves["train"]["loss"][-1][1] < curves["train"]["loss"][0][1]
     logged = b"".join(path.read_bytes() for path in (tmp_path / "train").iterdir())
     assert b"MatMul" in logged, "the graph of the training step is in the logs"
+    assert not (tmp_path / "saved").exists(), "a finished training leaves no checkpoint"
+
+
+class _CutOff:
+    """Batches that end as a killed process does, when epoch number `epochs` (from 0) begins."""
+
+    def __init__(self, batches: Any, epochs: int) -> None:
+        self.batches, self.left = batches, epochs
+
+    def __iter__(self) -> Any:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return iter(self.batches)
+
+
+def test_an_interrupted_logistic_core_goes_on_after_its_last_whole_epoch(
+    drawn: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    from pipelines.digits import core
+
+    train = _batches(drawn["train-images"], drawn["train-labels"])
+    held_back = _batches(drawn["t10k-images"], drawn["t10k-labels"])
+
+    def fit(batches: Any, saved: str) -> tuple[Any, list[float]]:
+        model = core.build()
+        rest = (held_back, 4, 0.1, 0.9, 15, str(tmp_path / "logs"), tmp_path / saved)
+        return model, core.fit(model, batches, *rest)
+
+    whole, all_epochs = fit(train, "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(_CutOff(train, epochs=2), "cut")
+    resumed, last_epochs = fit(train, "cut")
+    assert len(all_epochs) == 4 and last_epochs == all_epochs[2:]
+    np.testing.assert_allclose(resumed.weights.numpy(), whole.weights.numpy(), atol=1e-6)
+    assert not (tmp_path / "cut").exists()
 
 
 @pytest.mark.parametrize("variant", ["logistic", pytest.param("cnn", marks=pytest.mark.slow)])
