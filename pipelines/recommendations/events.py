@@ -72,6 +72,14 @@ def seen_matrix(found: Pairs, items: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, found.item, found.start), (len(found.start) - 1, items))
 
 
+def fresh_items(found: Pairs, later: Pairs, items: int) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Sparse [visitors, items] of what visitors see later and had not seen before, and the number of each's."""
+    before, after = seen_matrix(found, items), seen_matrix(later, items)
+    fresh = sparse.csr_matrix(after - after.multiply(before))
+    fresh.eliminate_zeros()
+    return fresh, np.diff(fresh.indptr)
+
+
 def popularity(found: Pairs, items: int, half_life: float) -> np.ndarray:
     """How many visitors saw each item [items], a visitor `half_life` days before the last event counting half."""
     age = (found.last.max() - found.last) / MS_PER_DAY

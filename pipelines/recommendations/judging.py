@@ -21,7 +21,7 @@ from scipy import sparse
 from components.function_evaluator.measuring import Given, Measured, SliceKey
 from pipelines.base import training
 from pipelines.recommendations import ranking
-from pipelines.recommendations.events import Log, Pairs, pairs, popularity, seen_matrix
+from pipelines.recommendations.events import Log, Pairs, fresh_items, pairs, popularity, seen_matrix
 from pipelines.recommendations.features import (
     EVENT_KEY,
     ITEM_KEY,
@@ -190,24 +190,29 @@ def read(train: Sequence[str], later: Sequence[str]) -> Events:
 
 
 def make_tasks(found: Events, known: Pairs) -> list[Tasks]:
-    """Returning, new and started visitors, in this order; MAX_VISITORS of each at most."""
+    """Returning, new and started visitors, in this order; MAX_VISITORS of each at most.
+
+    Raises ValueError where there is none of a kind.
+    """
     items = len(found.item_names)
     later = pairs(found.later, len(found.visitor_names))
-    before, after = seen_matrix(known, items), seen_matrix(later, items)
-    fresh = sparse.csr_matrix(after - after.multiply(before))
-    fresh.eliminate_zeros()
-    some, known_some = np.diff(fresh.indptr) > 0, known.counts > 0
+    fresh, counts = fresh_items(known, later, items)
+    before, known_some = seen_matrix(known, items), known.counts > 0
     # The first item of the evaluation period.
     order = np.lexsort((later.first, later.visitor))
     first = np.full(len(known.counts), -1)
     first[later.visitor[order][::-1]] = later.item[order][::-1]
     tasks = []
     for kind, rows in (
-        ("returning", some & known_some),
-        ("new", some & ~known_some),
-        ("started", (np.diff(fresh.indptr) > 1) & ~known_some),
+        ("returning", (counts > 0) & known_some),
+        ("new", (counts > 0) & ~known_some),
+        ("started", (counts > 1) & ~known_some),
     ):
         visitors = np.flatnonzero(rows)
+        if not len(visitors):
+            raise ValueError(
+                f"No {kind} visitor sees anything new in the evaluation period. Give it more data."
+            )
         drawn = np.sort(np.random.default_rng(0).permutation(visitors)[:MAX_VISITORS])
         told = first[drawn] if kind == "started" else np.full(len(drawn), -1)
         seen, targets = before[drawn], fresh[drawn]
@@ -215,7 +220,7 @@ def make_tasks(found: Events, known: Pairs) -> list[Tasks]:
             seen = _ones(told, items)
             targets = sparse.csr_matrix(targets - targets.multiply(seen))
             targets.eliminate_zeros()
-        tasks.append(Tasks(kind, drawn, told, seen, targets, len(visitors) / max(len(drawn), 1)))
+        tasks.append(Tasks(kind, drawn, told, seen, targets, len(visitors) / len(drawn)))
     return tasks
 
 
@@ -229,10 +234,11 @@ def load(model: Path) -> dict[str, Callable[..., Any]]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(model))
-    return {
-        name: (lambda signature: lambda **inputs: (loaded, signature(**inputs))[1])(loaded.signatures[name])
-        for name in ("serving_default", "strength")
-    }
+
+    def call(name: str, **inputs: Any) -> Any:
+        return loaded.signatures[name](**inputs)
+
+    return {name: functools.partial(call, name) for name in ("serving_default", "strength")}
 
 
 def ask(signature: Callable[..., Any], found: Events, task: Tasks) -> np.ndarray:
@@ -250,7 +256,7 @@ def ask(signature: Callable[..., Any], found: Events, task: Tasks) -> np.ndarray
         )
         top = answer["items"].numpy()
         parts.append(names.get_indexer(top.ravel()).reshape(top.shape))
-    return np.concatenate(parts) if parts else np.zeros((0, ranking.TOP), int)
+    return np.concatenate(parts)
 
 
 def _texts(values: np.ndarray) -> Any:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from components import progress
 from pipelines.base import training
@@ -20,10 +19,10 @@ from pipelines.recommendations import factors, ranking
 from pipelines.recommendations.events import (
     Log,
     Pairs,
+    fresh_items,
     latest,
     pairs,
     popularity,
-    seen_matrix,
     strength_biases,
     trend,
 )
@@ -100,7 +99,7 @@ def learning_curve(
 
     early = log.before(1 - TUNE_SHARE)
     found = pairs(log.where(early), visitors)
-    targets, counts = later_items(found, pairs(log.where(~early), visitors), items)
+    targets, counts = fresh_items(found, pairs(log.where(~early), visitors), items)
     rows = np.flatnonzero((counts > 0) & (found.counts > 0))
     rows = np.sort(np.random.default_rng(SEED).permutation(rows)[:TUNE_VISITORS])
     popular = popularity(found, items, parameters["half_life"])
@@ -122,11 +121,3 @@ def learning_curve(
         )
         progress.report(epoch, parameters["epochs"], "epochs on the early part", force=True, loss=loss)
     return curve
-
-
-def later_items(found: Pairs, later: Pairs, items: int) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Sparse [visitors, items] of what visitors see later and had not seen before, and the number of each's."""
-    before, after = seen_matrix(found, items), seen_matrix(later, items)
-    fresh = sparse.csr_matrix(after - after.multiply(before))
-    fresh.eliminate_zeros()
-    return fresh, np.diff(fresh.indptr)

@@ -54,7 +54,10 @@ PROJECT = Project(
     full=Profile(
         bars=BARS,
         sample_rows=600_000,
-        variant_parameters={"factorisation": {"factors": 256}, "neural": {"factors": 128, "epochs": 2}},
+        variant_parameters={
+            "factorisation": {"factors": 128, "epochs": 8},
+            "neural": {"factors": 128, "epochs": 2},
+        },
     ),
     evaluation=Evaluation(
         task="own",

@@ -276,6 +276,10 @@ def test_tasks_hold_what_is_new_to_the_visitor_and_nothing_that_is_told() -> Non
     assert new.history.tolist() == [judging.NOTHING_KNOWN] * 2
     assert started.visitors.tolist() == [2] and started.told.tolist() == [0]
     assert sorted(started.targets.indices.tolist()) == [2, 3] and started.seen.indices.tolist() == [0]
+    with pytest.raises(ValueError, match="No started visitor sees anything new"):
+        judging.make_tasks(
+            judging.Events(train, log((0, 2, 12), (3, 2, 17)), names, names, 3), pairs(train, 4)
+        )
 
 
 def test_a_known_visitor_is_offered_more_of_its_taste_and_nothing_seen(answer: Any, tastes: Any) -> None:
