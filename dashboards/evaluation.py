@@ -18,17 +18,20 @@ from dashboards.protos import message
 from dashboards.tfrecord import records
 
 TFMA = "tensorflow_model_analysis."
+# The name TFMA gives to the last blessed model, whose metrics and plots stand beside the new one's.
+BASELINE = "baseline"
 # A confusion matrix plot has up to 1,000 thresholds; a curve needs no more points than pixels.
 CURVE_POINTS = 200
 
 
 @dataclass(frozen=True)
 class Value:
-    """A metric in one slice; `low` and `high` bound it where TFMA computed an interval."""
+    """A metric in one slice; `low` and `high` bound it where there is an interval, made by `method`."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    method: str = ""
 
 
 @dataclass
@@ -92,6 +95,8 @@ def _slices(folder: Path) -> list[Slice]:
             key, names = slice_key(entry.slice_key)
             one = slices.setdefault(key, Slice(key, names))
             for item in entry.metric_keys_and_values:
+                if item.key.model_name == BASELINE:
+                    continue
                 value = _value(item.value, item.confidence_interval)
                 if value is not None:
                     (one.differences if item.key.is_diff else one.metrics)[metric_name(item.key)] = value
@@ -148,10 +153,10 @@ def _value(value: Any, interval: Any) -> Value | None:
         number = value.double_value.value
         low, high = interval.lower_bound.double_value.value, interval.upper_bound.double_value.value
         bounded = interval.HasField("lower_bound") and math.isfinite(low) and math.isfinite(high)
-        return Value(number, low if bounded else None, high if bounded else None)
+        return Value(number, low, high, "TFMA") if bounded else Value(number)
     if kind == "bounded_value":
         bounded = value.bounded_value
-        return Value(bounded.value.value, bounded.lower_bound.value, bounded.upper_bound.value)
+        return Value(bounded.value.value, bounded.lower_bound.value, bounded.upper_bound.value, "TFMA")
     return None
 
 
@@ -205,7 +210,7 @@ def _thresholds(found: Evaluation) -> Iterator[tuple[str, dict[str, Any]]]:
     known = list(found.overall.metrics)
     for spec in found.config.get("metricsSpecs", []):
         for metric in spec.get("metrics", []):
-            name = _result_name(metric, known)
+            name = result_name(metric, known)
             if name is None:
                 continue
             if "threshold" in metric:
@@ -218,7 +223,8 @@ def _thresholds(found: Evaluation) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, threshold
 
 
-def _result_name(metric: dict[str, Any], known: list[str]) -> str | None:
+def result_name(metric: dict[str, Any], known: list[str]) -> str | None:
+    """The name in the results (`known`) of a metric of the config; None if nothing there can be it."""
     try:
         given = json.loads(metric.get("config") or "{}").get("name")
     except (ValueError, AttributeError):

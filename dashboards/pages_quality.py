@@ -9,6 +9,7 @@ from typing import Any
 from dashboards import charts, events
 from dashboards.evaluation import Evaluation, Slice, Value, read_evaluation
 from dashboards.files import Missing
+from dashboards.intervals import methods, with_intervals
 from dashboards.plots import Plots, at, best, read_plots
 from dashboards.site import Notes, Site
 from pipelines.base.run_record import RunRecord
@@ -64,13 +65,14 @@ def evaluation(site: Site, query: dict[str, str]) -> str:
 
 
 def evaluation_of(site: Site, record: RunRecord, notes: Notes) -> tuple[Evaluation, dict[str, Plots]]:
-    """The run's evaluation and plots, empty where there is none."""
+    """The run's evaluation, with intervals where they can be had, and its plots; empty where there is none."""
     outputs = site.outputs(record, "ModelEvaluation")
     if not outputs:
         return Evaluation(), {}
     found = notes.get(lambda: site.parsed(outputs[0]["uri"], read_evaluation), Evaluation())
     notes += [text for text in found.problems if text not in notes]
-    return found, notes.get(lambda: site.parsed(outputs[0]["uri"], read_plots), {})
+    plots = notes.get(lambda: site.parsed(outputs[0]["uri"], read_plots), {})
+    return with_intervals(found, plots), plots
 
 
 def evaluation_values(site: Site, record: RunRecord, query: dict[str, str]) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def evaluation_values(site: Site, record: RunRecord, query: dict[str, str]) -> d
         "higher": higher,
         "slices": slices[:MOST_SLICES],
         "slice_total": len(slices),
-        "intervals": any(v.low is not None for s in found.slices for v in s.metrics.values()),
+        "methods": methods(found),
         "slice_chart": charts.by_slice(slices, metric, overall.value if overall else None)
         if len(slices) > 1
         else None,
@@ -150,8 +152,10 @@ def _plot_charts(plots: Plots, task: str, threshold: str) -> dict[str, Any]:
         found["roc"] = charts.roc(plots.matrices, chosen)
         found["pr"] = charts.precision_recall(plots.matrices, chosen)
     if plots.calibration:
-        found["calibration"] = charts.calibration(plots, task != "regression")
-        if task == "regression":
+        # A project of elsewhere has no card that says so: calibration alone is drawn for numbers, not classes.
+        regression = task == "regression" or not (task or plots.matrices or plots.classes)
+        found["calibration"] = charts.calibration(plots, not regression)
+        if regression:
             found["residuals"] = charts.residuals(plots)
     if plots.classes:
         found["confusion"] = charts.confusion(plots)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dashboards.evaluation import CURVE_POINTS, TFMA, slice_key
+from dashboards.evaluation import BASELINE, CURVE_POINTS, TFMA, slice_key
 from dashboards.protos import message
 from dashboards.tfrecord import records
 
@@ -59,7 +59,8 @@ def read_plots(folder: Path) -> dict[str, Plots]:
             entry = cls.FromString(record)
             key, _ = slice_key(entry.slice_key)
             one = found.setdefault(key, Plots(key))
-            for data in [item.value for item in entry.plot_keys_and_values] or [entry.plot_data]:
+            ours = [i.value for i in entry.plot_keys_and_values if i.key.model_name != BASELINE]
+            for data in ours or [entry.plot_data]:
                 _add(one, data)
     return {
         key: plots for key, plots in found.items() if plots.matrices or plots.calibration or plots.classes

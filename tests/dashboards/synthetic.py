@@ -347,14 +347,23 @@ def _evaluation(
         if key:
             one.slice_key.single_slice_keys.add(column="country", bytes_value=key.encode())
         given = value - (0.2 if key == EVIL else 0.0)
-        for name, number_ in ((metric, given), ("fall_out", 0.01), ("example_count", 400.0)):
+        # With a last blessed model TFMA writes its metrics too, after the new one's.
+        for model, name, number_ in (
+            ("candidate", metric, given),
+            ("baseline", metric, given - 0.02),
+            ("candidate", "fall_out", 0.01),
+            ("baseline", "fall_out", 0.02),
+            ("candidate", "example_count", 400.0),
+            ("baseline", "example_count", 400.0),
+        ):
             item = one.metric_keys_and_values.add()
-            item.key.name, item.value.double_value.value = name, number_
+            item.key.name, item.key.model_name, item.value.double_value.value = name, model, number_
             if name == metric:
                 item.confidence_interval.lower_bound.double_value.value = number_ - 0.05
                 item.confidence_interval.upper_bound.double_value.value = number_ + 0.05
         difference = one.metric_keys_and_values.add()
         difference.key.name, difference.key.is_diff, difference.value.double_value.value = metric, True, 0.02
+        difference.key.model_name = "candidate"
         metrics.append(one.SerializeToString())
         plots.append(_plots(one.slice_key, task).SerializeToString())
     config = {

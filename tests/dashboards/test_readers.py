@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dashboards import distances, drawing, evaluation, plots, samples, servers, tfrecord, words
+from dashboards import distances, drawing, evaluation, intervals, plots, samples, servers, tfrecord, words
 from dashboards.feature_stats import FeatureStats
 from dashboards.files import Cache, Files, Missing
 
@@ -88,6 +88,75 @@ def test_the_threshold_of_the_largest_youden_index_is_chosen() -> None:
     ]
     best = plots.best(matrices)
     assert best is not None and best.threshold == pytest.approx(0.5)
+
+
+# Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+@pytest.mark.parametrize(
+    ("found", "rows", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilsons_interval_is_the_published_one(found: int, rows: int, low: float, high: float) -> None:
+    assert intervals.wilson(found / rows, rows) == pytest.approx((low, high), abs=5e-5)
+
+
+def _measured(classes: dict[str, str], metrics: dict[str, float], **config: Any) -> evaluation.Evaluation:
+    """An evaluation of all rows whose config names `classes` by their names in the results."""
+    specs = [{"className": c, "config": f'{{"name": "{name}"}}'} for name, c in classes.items()]
+    values = {name: evaluation.Value(value) for name, value in metrics.items()}
+    return evaluation.Evaluation(
+        [evaluation.Slice("", metrics=values)], config={"metricsSpecs": [{"metrics": specs}], **config}
+    )
+
+
+CLASSES = {
+    "recall": "Recall",
+    "precision": "Precision",
+    "fall_out": "FallOut",
+    "right": "BinaryAccuracy",
+    "auc": "AUC",
+}
+# 60 of 80 positives found, 15 of 120 negatives taken for positives.
+METRICS = {
+    "recall": 0.75,
+    "precision": 0.8,
+    "fall_out": 0.125,
+    "right": 0.825,
+    "auc": 0.9,
+    "example_count": 200.0,
+}
+
+
+def test_shares_are_bounded_by_what_they_are_shares_of() -> None:
+    matrices = {"": plots.Plots("", [plots.Matrix(0.5, 60, 15, 105, 20)])}
+    found = intervals.with_intervals(_measured(CLASSES, METRICS), matrices).overall.metrics
+    for name, rows in {"recall": 80, "precision": 75, "fall_out": 120, "right": 200}.items():
+        assert (found[name].low, found[name].high) == pytest.approx(intervals.wilson(METRICS[name], rows)), (
+            name
+        )
+    assert found["auc"].low is None and found["example_count"].low is None
+
+
+def test_weighted_rows_foreign_thresholds_and_missing_counts_give_no_interval() -> None:
+    matrices = {"": plots.Plots("", [plots.Matrix(0.5, 60, 15, 105, 20)])}
+
+    def bounded(given: evaluation.Evaluation, counts: dict[str, plots.Plots]) -> set[str]:
+        metrics = intervals.with_intervals(given, counts).overall.metrics
+        return {name for name, value in metrics.items() if value.low is not None}
+
+    assert bounded(_measured(CLASSES, METRICS), {}) == {"right"}
+    weighted = _measured(CLASSES, METRICS, modelSpecs=[{"exampleWeightKey": "weight"}])
+    assert bounded(weighted, matrices) == set()
+    # 0.7777 of 80 positives is no number of rows: this recall is a share of something else.
+    odd = _measured(CLASSES, {**METRICS, "recall": 0.7777, "precision": 0.8})
+    assert bounded(odd, matrices) == {"fall_out", "right"}
+
+
+def test_an_interval_of_tfma_is_kept() -> None:
+    given = _measured(CLASSES, METRICS)
+    given.overall.metrics["right"] = evaluation.Value(0.825, 0.7, 0.9, "TFMA")
+    found = intervals.with_intervals(given, {})
+    assert found.overall.metrics["right"].low == 0.7
+    assert intervals.methods(found) == ["resampled by TFMA (jackknife)"]
 
 
 def test_buckets_are_joined_to_about_equal_weight() -> None:
@@ -180,7 +249,7 @@ def test_the_same_numbers_as_tfmas_own_reader(home: Path) -> None:
         "found = {}\n"
         f"for m in w.load_and_deserialize_metrics({str(folder)!r}):\n"
         "    key = ', '.join(f'{s.column} = {s.bytes_value.decode()}' for s in m.slice_key.single_slice_keys)\n"
-        "    values = [v for v in m.metric_keys_and_values if not v.key.is_diff]\n"
+        "    values = [v for v in m.metric_keys_and_values if not v.key.is_diff and v.key.model_name != 'baseline']\n"
         "    found[key] = {v.key.name: v.value.double_value.value for v in values}\n"
         "print(json.dumps(found))"
     )
