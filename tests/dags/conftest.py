@@ -252,6 +252,7 @@ def airflow(webhook: tuple[str, list[dict[str, str]]]) -> Iterator[RunningAirflo
         subprocess.run(
             [sys.executable, "-m", "dags.control", "down"], cwd=checkout, env=env, check=False, timeout=120
         )
+        shutil.rmtree(base, ignore_errors=True)
 
 
 def _logs(home: Path) -> str:
