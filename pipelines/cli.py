@@ -161,6 +161,9 @@ def _define_data(parser: argparse.ArgumentParser) -> None:
         "--sample", type=int, metavar="ROWS", help="write a generated sample instead of fetching"
     )
     parser.add_argument("--seed", type=int, default=7, help="of the sample (7)")
+    parser.add_argument(
+        "--spans", type=int, metavar="N", help="with --sample: N deliveries, span-0 and on, as the project's data"
+    )
     parser.set_defaults(do=_data)
 
 
@@ -171,8 +174,15 @@ def _data(options: argparse.Namespace) -> None:
     if options.sample is not None:
         if options.sample < 1:
             raise ProjectError(f"--sample is {options.sample}; expected a positive number of rows.")
-        print(data.sample(card, paths, options.sample, options.seed))
+        if options.spans is None:
+            print(data.sample(card, paths, options.sample, options.seed))
+        elif options.spans < 1:
+            raise ProjectError(f"--spans is {options.spans}; expected a positive number of deliveries.")
+        else:
+            print(data.deliveries(card, paths, options.sample, options.spans, options.seed))
         return
+    if options.spans is not None:
+        raise ProjectError("--spans needs --sample ROWS: the official set is one delivery.")
     print(
         f"Fetching {card.data.title} ({card.data.size}; licence: {card.data.licence})\nfrom {card.data.url}",
         flush=True,

@@ -50,6 +50,20 @@ def sample(project: Project, paths: Paths, rows: int, seed: int = SAMPLE_SEED) -
     return folder
 
 
+def deliveries(project: Project, paths: Paths, rows: int, count: int, seed: int = SAMPLE_SEED) -> Path:
+    """HOME/data/<project> with samples as span-0 to span-<count - 1>, each of a seed of its own.
+
+    A span that is there already stays as it is.
+    """
+    module = _module(project)
+    for span in range(count):
+        if not paths.span(span).exists():
+            _write_whole(
+                project, paths.span(span), lambda aside, own=seed + span: module.sample(aside, rows, own)
+            )
+    return paths.data
+
+
 def fetch(project: Project, paths: Paths) -> Path:
     """The official set as HOME/data/<project>/span-0; returned as it is if it is there already."""
     target = paths.span(0)

@@ -65,6 +65,8 @@ def test_every_command_has_help(command: str, home: Path) -> None:
         (("predict", "card_fraud", "--sample"), "no run has examples"),
         (("predict", "card_fraud", "--json-inputs", "{"), "no JSON"),
         (("data", "card_fraud", "--sample", "0"), "positive"),
+        (("data", "card_fraud", "--sample", "9", "--spans", "0"), "positive"),
+        (("data", "card_fraud", "--spans", "2"), "--sample"),
     ],
 )
 def test_a_wrong_request_is_answered_with_what_was_expected(
@@ -74,6 +76,16 @@ def test_a_wrong_request_is_answered_with_what_was_expected(
     assert done.returncode in (1, 2)
     assert said in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_sample_deliveries_differ_and_stay_when_more_are_asked_for(home: Path) -> None:
+    for spans in ("1", "2"):
+        done = viaduct("data", "card_fraud", "--sample", "300", "--spans", spans, home=home)
+        assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.strip())
+    assert sorted(path.name for path in folder.iterdir()) == ["span-0", "span-1"]
+    first, second = ((folder / f"span-{n}" / "creditcard.csv").read_text() for n in range(2))
+    assert first != second and first.splitlines()[0] == second.splitlines()[0]
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
