@@ -1,7 +1,8 @@
 """Starts TensorBoard on a run's event files, on loopback, and ends it with the dashboard.
 
 One per folder, three at most (each is a process of its own with TensorFlow in it). The page posts here; the
-answer leads the browser to TensorBoard as soon as it listens.
+answer leads the browser to TensorBoard as soon as it listens. That answer is a page and no redirect: browsers
+hold a redirect after a form to the policy `form-action 'self'`, and TensorBoard's port is another origin.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ from dashboards.site import Site
 
 MOST = 3
 START_S = 60.0
+# The pipe on its standard input closes with the dashboard, however that ends; TensorBoard then ends too.
+PROGRAM = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
+from tensorboard.main import run_main
+run_main()
+"""
 
 
 @dataclass
@@ -32,12 +40,11 @@ class Boards:
         """The port of a TensorBoard on `folder`, started if there is none. Raises Missing if it does not start."""
         with self.lock:
             held = self.running.get(folder)
-            if held is not None and held[0].poll() is None:
-                return held[1]
-            while len(self.running) >= MOST:
-                self._end(next(iter(self.running)))
-            process, port = _start(folder)
-            self.running[folder] = (process, port)
+            if held is None or held[0].poll() is not None:
+                while len(self.running) >= MOST:
+                    self._end(next(iter(self.running)))
+                self.running[folder] = held = _start(folder)
+        process, port = held
         _wait(process, port)
         return port
 
@@ -63,8 +70,8 @@ def _start(folder: str) -> tuple[Any, int]:
         port = probe.getsockname()[1]
     command = [
         sys.executable,
-        "-m",
-        "tensorboard.main",
+        "-c",
+        PROGRAM,
         "--logdir",
         folder,
         "--host",
@@ -72,7 +79,8 @@ def _start(folder: str) -> tuple[Any, int]:
         "--port",
         str(port),
     ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), port
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet), port
 
 
 def _wait(process: Any, port: int) -> None:
@@ -90,13 +98,11 @@ def _wait(process: Any, port: int) -> None:
     raise Missing(f"TensorBoard did not listen within {START_S:.0f} s.")
 
 
-def start(boards: Boards, site: Site, form: dict[str, str]) -> Any:
-    """POST: TensorBoard on the event files of `run`."""
-    from starlette.responses import RedirectResponse
-
+def start(boards: Boards, site: Site, form: dict[str, str]) -> str:
+    """POST: TensorBoard on the event files of `run`; a page that leads there."""
     record = site.runs.record(form.get("run", ""))
     outputs = site.outputs(record, "ModelRun")
     if not outputs:
         raise Missing(f"Run {record.run_id} has no event files.")
     port = boards.port(str(site.files.inside(outputs[0]["uri"])))
-    return RedirectResponse(f"http://127.0.0.1:{port}/", 303)
+    return site.render("tensorboard.html", record=record, address=f"http://127.0.0.1:{port}/")

@@ -193,6 +193,19 @@ def test_two_runs_are_compared_from_the_list(address: str, page_of: Any) -> None
     assert "+0.18 better" in page.locator("#metrics").inner_text() and not complaints
 
 
+def test_a_click_opens_tensorboard_on_the_runs_curves(address: str, page_of: Any) -> None:
+    page, complaints = page_of()
+    page.goto(f"{address}/training?run={RUNS['card_fraud']}")
+    with page.context.expect_page() as opened:
+        page.get_by_role("button", name="Open in TensorBoard").click()
+    board = opened.value
+    board.wait_for_url(re.compile(r"^http://127\.0\.0\.1:\d+/"), timeout=90_000)
+    board.wait_for_url(lambda url: not url.startswith(address), timeout=90_000)
+    board.get_by_text("epoch_loss").first.wait_for(timeout=60_000)
+    assert board.title() == "TensorBoard"
+    assert not complaints
+
+
 def test_an_export_opens_from_disk_with_the_network_off(home: Path, page_of: Any, tmp_path: Path) -> None:
     from dashboards import export
 
