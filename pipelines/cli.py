@@ -162,7 +162,10 @@ def _define_data(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=7, help="of the sample (7)")
     parser.add_argument(
-        "--spans", type=int, metavar="N", help="with --sample: N deliveries, span-0 and on, as the project's data"
+        "--spans",
+        type=int,
+        metavar="N",
+        help="with --sample: N deliveries, span-0 and on, as the project's data",
     )
     parser.set_defaults(do=_data)
 

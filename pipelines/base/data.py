@@ -6,6 +6,7 @@ format is known here.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import os
@@ -58,9 +59,8 @@ def deliveries(project: Project, paths: Paths, rows: int, count: int, seed: int 
     module = _module(project)
     for span in range(count):
         if not paths.span(span).exists():
-            _write_whole(
-                project, paths.span(span), lambda aside, own=seed + span: module.sample(aside, rows, own)
-            )
+            write = functools.partial(module.sample, rows=rows, seed=seed + span)
+            _write_whole(project, paths.span(span), write)
     return paths.data
 
 
