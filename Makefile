@@ -5,7 +5,7 @@ VIADUCT := .venv/bin/viaduct
 TESTS ?= tests
 JOBS ?= 2
 
-.PHONY: help setup run test check lock clean system-packages
+.PHONY: help setup run test check lock tfjs clean system-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -37,7 +37,10 @@ system-packages: ## Debian packages that some tests need (PostgreSQL, Chromium);
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql chromium
 
-clean: ## remove .venv and caches; HOME (.viaduct) stays
-	rm -rf .venv .venv-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info test-artifacts
+tfjs: setup ## the TensorFlow.js converter's own environment in .tfjs-venv (2.5 GB), for sentiment's web page and its tests
+	@$(PY) -m components.tfjs_exporter.environment
+
+clean: ## remove .venv, .tfjs-venv and caches; HOME (.viaduct) stays
+	rm -rf .venv .venv-uv .tfjs-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info test-artifacts
 
 -include airflow.mk

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from components.tfjs_exporter import conversion, environment
+from tests.conftest import missing
 
 
 def _converted(folder: Path, weights: np.ndarray) -> Path:
@@ -36,7 +37,7 @@ def test_the_script_holds_topology_weights_and_words_that_could_break_a_script(t
     script = conversion.bundle(_converted(tmp_path / "model", weights), {"words": words})
     assert "</script" not in script and "\u2028" not in script
     if shutil.which("node") is None:
-        pytest.skip("node is missing")
+        missing("node")
     program = (
         f"{script}\nconst m = globalThis.{conversion.GLOBAL};\n"
         "const bytes = Buffer.from(m.weights, 'base64');\n"

@@ -15,6 +15,7 @@ import pytest
 from pipelines.base.paths import CHECKOUT
 from pipelines.base.project import ProjectError
 from pipelines.sentiment import data, features, rows
+from tests.conftest import missing
 
 WEB = CHECKOUT / "pipelines" / "sentiment" / "web"
 AWKWARD = [
@@ -56,7 +57,7 @@ def words_in_graph(texts: list[str]) -> list[list[str]]:
 def tokens_in_javascript(texts: list[str], vocabulary: list[str]) -> dict[str, list[list[object]]]:
     """Words and numbers from web/tokens.js, run by Node.js."""
     if shutil.which("node") is None:
-        pytest.skip("node is missing")
+        missing("node")
     program = """
         const Tokens = require(process.argv[1]);
         const { settings, texts } = JSON.parse(require("fs").readFileSync(0, "utf8"));

@@ -1,6 +1,6 @@
 """sentiment in Chromium: the exported page says what the served model says, while typing, and asks nobody.
 
-Needs the converter's environment (`python -m components.tfjs_exporter.environment` makes it) and Chromium.
+Needs the converter's environment (`make tfjs`) and Chromium.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from components.tfjs_exporter import conversion, environment
 from pipelines.base import answer
 from pipelines.base.paths import CHECKOUT
 from pipelines.sentiment import data, features, rows
+from tests.conftest import missing
 from tests.pipelines.test_sentiment import AWKWARD, random_strings
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("run-sentiment")]
@@ -47,7 +48,7 @@ def exported(finished_run: Callable[[str], Any], tmp_path_factory: pytest.TempPa
     """The quick run's model as a page."""
     venv = environment.location(CHECKOUT / ".tfjs-venv")
     if not environment.is_complete(venv):
-        pytest.skip(f"{venv} is missing; make it: python -m components.tfjs_exporter.environment")
+        missing(f"{venv} (`make tfjs` makes it)")
     run = finished_run("sentiment")
     graph = _artifact(run, "TransformGraph")
     (vocabulary,) = graph.glob(f"**/assets/{features.VOCABULARY}")
@@ -67,7 +68,7 @@ def exported(finished_run: Callable[[str], Any], tmp_path_factory: pytest.TempPa
 def opened(exported: Path) -> Iterator[Opened]:
     """The page from the disk, offline, on a telephone's screen."""
     if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is missing")
+        missing(CHROMIUM)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
