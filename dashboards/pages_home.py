@@ -131,6 +131,6 @@ def _metrics(bars: tuple[Bar, ...], measured: RunRow | None) -> list[tuple[str, 
     """Metrics with a bar first, then a few more."""
     chosen: dict[str, float | None] = {bar.metric: bar.bound for bar in bars}
     for name in measured.metrics if measured else ():
-        if len(chosen) < 6 and name not in ("example_count", "weighted_example_count"):
+        if len(chosen) < 6 and not name.endswith(("example_count", "_diff")):
             chosen.setdefault(name, None)
     return list(chosen.items())

@@ -10,7 +10,7 @@ from dashboards import charts, events
 from dashboards.evaluation import Evaluation, Slice, Value, read_evaluation
 from dashboards.files import Missing
 from dashboards.intervals import methods, with_intervals
-from dashboards.plots import Plots, at, best, read_plots
+from dashboards.plots import DECISION, Plots, at, best, read_plots
 from dashboards.site import Notes, Site
 from pipelines.base.run_record import RunRecord
 
@@ -18,6 +18,12 @@ PICTURES = (".png", ".jpg", ".svg", ".gif")
 SHOWN_REPORT = (*PICTURES, ".html", ".txt")
 # Slices in one table; the worst come first.
 MOST_SLICES = 150
+# Metrics beside each other in that table; the chosen one is always there.
+MOST_COLUMNS = 12
+# Words in a metric's name that tell which way is better where no bar does.
+GOOD_WHEN_HIGH = {"accuracy", "recall", "precision", "auc", "f1", "ndcg", "hit", "specificity"}
+GOOD_WHEN_LOW = {"loss", "error", "entropy", "crossentropy", "fall", "perplexity", "false", "distance", "nll", "brier",
+                 "ece", "mse", "mae", "rmse"}  # fmt: skip
 
 
 def training(site: Site, query: dict[str, str]) -> str:
@@ -81,9 +87,11 @@ def evaluation_values(site: Site, record: RunRecord, query: dict[str, str]) -> d
     found, plots = evaluation_of(site, record, notes)
     bars = {bar.metric: bar for bar in site.bars(record)}
     names = _metric_names(found, list(bars))
-    metric = query["metric"] if query.get("metric") in names else next(iter(names), "")
+    slices = [s for s in found.slices if s.key]
+    of_slices = [name for name in names if any(name in s.metrics for s in slices)]
+    metric = query["metric"] if query.get("metric") in of_slices else next(iter(of_slices), "")
     higher = _higher_is_better(metric, bars)
-    slices = _worst_first([s for s in found.slices if s.key], metric, higher)
+    slices = _worst_first(slices, metric, higher is not False)
     chosen = plots.get(query.get("slice", "")) or plots.get("")
     card = site.card(record.project)
     task = card.evaluation.task if card else ""
@@ -94,6 +102,10 @@ def evaluation_values(site: Site, record: RunRecord, query: dict[str, str]) -> d
         "found": found,
         "bars": bars,
         "names": names,
+        "slice_names": of_slices,
+        "columns": of_slices
+        if len(of_slices) <= MOST_COLUMNS
+        else [metric, *[name for name in of_slices if name != metric][: MOST_COLUMNS - 1]],
         "metric": metric,
         "higher": higher,
         "slices": slices[:MOST_SLICES],
@@ -103,7 +115,7 @@ def evaluation_values(site: Site, record: RunRecord, query: dict[str, str]) -> d
         if len(slices) > 1
         else None,
         "plot_slices": [key for key in plots if key],
-        "plots": _plot_charts(chosen, task, query.get("threshold", "")) if chosen else {},
+        "plots": _plot_charts(chosen, task, query.get("threshold") or _decision(found)) if chosen else {},
         "chosen": chosen.key if chosen else "",
         "task": task,
         "reports": reports(site, record, notes),
@@ -122,13 +134,23 @@ def _metric_names(found: Evaluation, first: list[str]) -> list[str]:
     ]
 
 
-def _higher_is_better(metric: str, bars: dict[str, Any]) -> bool:
-    """By the bar; without one, losses and errors are better when low."""
+def _higher_is_better(metric: str, bars: dict[str, Any]) -> bool | None:
+    """By the bar, else by the words of its name; None where they do not tell."""
     if metric in bars:
         return bars[metric].at_least is not None
-    return not any(
-        part in metric for part in ("loss", "error", "entropy", "fall_out", "perplexity", "false", "distance")
-    )
+    words = set(metric.split("_"))
+    high, low = bool(words & GOOD_WHEN_HIGH), bool(words & GOOD_WHEN_LOW)
+    return high if high != low else None
+
+
+def _decision(found: Evaluation) -> str:
+    """The threshold that the metrics were measured at, so that the matrix beside them agrees with them."""
+    for spec in found.config.get("metricsSpecs", []):
+        for metric in spec.get("metrics", []):
+            given = json.loads(metric.get("config") or "{}").get("thresholds")
+            if isinstance(given, int | float):
+                return str(given)
+    return str(DECISION)
 
 
 def _worst_first(slices: list[Slice], metric: str, higher: bool) -> list[Slice]:
@@ -142,13 +164,15 @@ def _worst_first(slices: list[Slice], metric: str, higher: bool) -> list[Slice]:
 
 
 def _plot_charts(plots: Plots, task: str, threshold: str) -> dict[str, Any]:
-    found: dict[str, Any] = dict.fromkeys(("matrix", "roc", "pr", "calibration", "residuals", "confusion"))
+    found: dict[str, Any] = dict.fromkeys(
+        ("matrix", "best", "roc", "pr", "calibration", "residuals", "confusion")
+    )
     if plots.matrices:
         try:
-            chosen = at(plots.matrices, float(threshold)) if threshold else best(plots.matrices)
+            chosen = at(plots.matrices, float(threshold))
         except ValueError:
-            chosen = best(plots.matrices)
-        found["matrix"] = chosen
+            chosen = at(plots.matrices, DECISION)
+        found["matrix"], found["best"] = chosen, best(plots.matrices)
         found["roc"] = charts.roc(plots.matrices, chosen)
         found["pr"] = charts.precision_recall(plots.matrices, chosen)
     if plots.calibration:
@@ -215,7 +239,10 @@ def _both(site: Site, a: str, b: str, notes: Notes) -> dict[str, Any]:
     bars = {bar.metric: bar for bar in (*site.bars(one), *site.bars(other))}
     metrics = _pairs(_plain(left, one), _plain(right, other), bars)
     keys = [s.key for s in left.slices if s.key and any(t.key == s.key for t in right.slices)]
-    names = [m["name"] for m in metrics if not m["name"].endswith("example_count")][:4]
+    of_slices = {name for s in (*left.slices, *right.slices) if s.key for name in s.metrics}
+    names = [
+        m["name"] for m in metrics if m["name"] in of_slices and not m["name"].endswith("example_count")
+    ][:4]
     slices = [
         {"key": key, "cells": _pairs(_slice(left, key), _slice(right, key), bars, names)}
         for key in keys[:MOST_SLICES]
@@ -250,8 +277,9 @@ def _pairs(
             continue
         difference = y.value - x.value if x and y else None
         better = None
-        if difference and not name.endswith("example_count"):
-            better = (difference > 0) == _higher_is_better(name, bars)
+        higher = _higher_is_better(name, bars)
+        if difference and higher is not None and not name.endswith("example_count"):
+            better = (difference > 0) == higher
         found.append(
             {"name": name, "a": x, "b": y, "difference": difference, "better": better, "bar": bars.get(name)}
         )

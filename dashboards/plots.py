@@ -15,6 +15,9 @@ from dashboards.evaluation import BASELINE, CURVE_POINTS, TFMA, slice_key
 from dashboards.protos import message
 from dashboards.tfrecord import records
 
+# Where Keras and TFMA draw the line between the classes unless they are told otherwise.
+DECISION = 0.5
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -95,7 +98,7 @@ def _add(one: Plots, data: Any) -> None:
 
 
 def _thinned(matrices: list[Matrix]) -> list[Matrix]:
-    """At most CURVE_POINTS that differ, spread by where the curve moves rather than by threshold."""
+    """About CURVE_POINTS that differ, spread by where the curve moves, and the one at DECISION."""
     kept: list[Matrix] = []
     total = max(
         1.0, max((m.tp + m.fn for m in matrices), default=0), max((m.fp + m.tn for m in matrices), default=0)
@@ -103,7 +106,10 @@ def _thinned(matrices: list[Matrix]) -> list[Matrix]:
     positives = max(1.0, max((m.tp + m.fn for m in matrices), default=0))
     for m in sorted(matrices, key=lambda m: m.threshold):
         last = kept[-1] if kept else None
-        if last is None or abs(m.tp - last.tp) / positives + abs(m.fp - last.fp) / total > 1 / CURVE_POINTS:
+        moved = last is None or (
+            abs(m.tp - last.tp) / positives + abs(m.fp - last.fp) / total > 1 / CURVE_POINTS
+        )
+        if moved or math.isclose(m.threshold, DECISION):
             kept.append(m)
     return kept
 

@@ -126,9 +126,15 @@ def pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={values[key]}" for key in sorted(values))
 
 
+def wrapping(name: str) -> Markup:
+    """A name that may be broken after its underscores, for narrow columns."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
 FILTERS = {
     "number": number, "short": short, "percent": percent, "duration": duration, "ago": ago, "when": when,
     "size": size, "state": state, "blessing": blessing, "pairs": pairs, "short_run": short_run,
+    "wrapping": wrapping,
 }  # fmt: skip
 
 

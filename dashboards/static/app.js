@@ -23,8 +23,7 @@
       if (head.classList.contains("plain") || !head.textContent.trim()) return;
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = head.textContent;
-      head.textContent = "";
+      button.append(...head.childNodes);
       head.scope = "col";
       head.append(button);
       button.addEventListener("click", () => {

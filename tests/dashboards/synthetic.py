@@ -273,6 +273,8 @@ def _statistics(target: Path, number: int, **_: Any) -> None:
             stats.common_stats.min_num_values = stats.common_stats.max_num_values = 1
             stats.common_stats.tot_num_values = rows - 10
             stats.mean, stats.std_dev, stats.min, stats.median, stats.max = 5 + shift, 2, 0, 5, 10
+            if name == EVIL:  # milliseconds since 1970: numbers that make a table wider than the page
+                stats.min, stats.median, stats.max = 1430622654867, 1435873057080, 1440756819189
             for kind, low in (
                 (statistics_pb2.Histogram.STANDARD, 0.0),
                 (statistics_pb2.Histogram.QUANTILES, 0.0),
@@ -396,7 +398,7 @@ def _plots(slice_key: Any, task: str) -> Any:
             t = i / 100
             data.confusion_matrix_at_thresholds.matrices.add(
                 threshold=t, true_positives=100 * (1 - t**3), false_negatives=100 * t**3,
-                false_positives=900 * (1 - t) ** 3, true_negatives=900 * (1 - (1 - t) ** 3),
+                false_positives=900 * (1 - t) ** 2, true_negatives=900 * (1 - (1 - t) ** 2),
             )  # fmt: skip
     if task == "multiclass":
         matrix = data.multi_class_confusion_matrix_at_thresholds.matrices.add(threshold=0.5)
