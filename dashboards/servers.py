@@ -50,10 +50,11 @@ class ModelState:
 
 @dataclass
 class ServerState:
-    """One server; `problem` says why it could not be asked."""
+    """One server; `problem` says why it could not be asked, `counted` whether it tells its metrics."""
 
     address: str
     problem: str = ""
+    counted: bool = True
     models: list[ModelState] = field(default_factory=list)
 
 
@@ -101,12 +102,14 @@ class Servers:
         try:
             with httpx.Client(base_url=address, timeout=TIMEOUT_S, trust_env=False) as http:
                 page = http.get(METRICS_PATH)
-                samples = parse_metrics(page.text) if page.status_code == 200 else []
+                found.counted = page.status_code == 200
+                samples = parse_metrics(page.text) if found.counted else []
                 known = sorted({*names, *(s[1].get("model_name", "") for s in samples)} - {""})
                 for name in known:
                     model = self._model(http, name)
                     if model is not None:
-                        model.points = self._remember(address, name, point_of(samples, name))
+                        if found.counted:
+                            model.points = self._remember(address, name, point_of(samples, name))
                         found.models.append(model)
         except httpx.HTTPError as error:
             found.problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
