@@ -43,7 +43,7 @@ def until(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) ->
         found = true()
         if found:
             return found
-        time.sleep(0.2)
+        time.sleep(0.5)
     raise AssertionError(f"waited {patience_s:.0f} s in vain for {what}")
 
 
