@@ -254,7 +254,7 @@ class _Airflow:
         while not true():  # type: ignore[operator]
             if time.monotonic() > deadline:
                 raise SystemExit("Airflow took more than an hour; given up")
-            time.sleep(0.2)
+            time.sleep(1.0)  # each question costs the web server 50 ms of the cores that the run needs
 
     def _do(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
