@@ -57,7 +57,7 @@ def ours(file: Path, rows: int, epochs: int, folder: Path) -> float:
     """Rows per second of a project's run_fn, the fit alone."""
     from pipelines.base import training
     from pipelines.card_fraud.features import LABEL_KEY
-    from pipelines.card_fraud.model import build_model, normal_pairs
+    from pipelines.card_fraud.model import build_model, normals
 
     home = Path(tempfile.mkdtemp(dir=folder))
     fn_args = SimpleNamespace(
@@ -69,7 +69,7 @@ def ours(file: Path, rows: int, epochs: int, folder: Path) -> float:
     )
     model = build_model(PARAMETERS)
     start = time.perf_counter()
-    train = training.dataset([str(file)], feature_spec(), LABEL_KEY, BATCH, shuffle=SHUFFLE).map(normal_pairs)
+    train = normals(training.dataset([str(file)], feature_spec(), LABEL_KEY, BATCH, shuffle=SHUFFLE))
     training.fit(model, fn_args, train, None, epochs)
     return rows * epochs / (time.perf_counter() - start)
 

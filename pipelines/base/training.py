@@ -53,7 +53,9 @@ def dataset(
         raise FileNotFoundError(
             f"No example files match {list(files)!r}; did the node before write its split?"
         )
-    rows = tf.data.TFRecordDataset(paths, compression_type="GZIP", num_parallel_reads=min(len(paths), 4))
+    # Reading in parallel interleaves row by row, which for one file costs as much as the rest together.
+    parallel = min(len(paths), 4) if len(paths) > 1 else None
+    rows = tf.data.TFRecordDataset(paths, compression_type="GZIP", num_parallel_reads=parallel)
     if shuffle:
         rows = rows.shuffle(shuffle, seed=SHUFFLE_SEED, reshuffle_each_iteration=True)
     if repeat:
@@ -123,6 +125,9 @@ def _progress_callback(epochs: int) -> keras.callbacks.Callback:
 
     class Progress(keras.callbacks.Callback):
         """Reports steps over all epochs; their number is known after the first epoch seen at the latest."""
+
+        # Otherwise Keras waits for every step's figures to turn them into numbers, which nobody reads that often.
+        _supports_tf_logs = True
 
         def on_train_begin(self, logs: Any = None) -> None:
             self.steps, self.epoch, self.batches = self.params.get("steps"), 0, 0

@@ -53,9 +53,9 @@ def run_fn(fn_args: Any) -> None:
     rows = training.dataset(fn_args.train_files, spec, LABEL_KEY, 4096)
     steps = sum(-(-len(labels) // batch) for _, labels in rows)
     model = build_model({**parameters, "steps": steps * parameters["epochs"]})
-    train = training.dataset(fn_args.train_files, spec, LABEL_KEY, batch, shuffle=50_000).map(normal_pairs)
+    train = normals(training.dataset(fn_args.train_files, spec, LABEL_KEY, batch, shuffle=50_000))
     tune = training.dataset(fn_args.eval_files, spec, LABEL_KEY, 4096)
-    history = training.fit(model, fn_args, train, tune.map(normal_pairs), parameters["epochs"])
+    history = training.fit(model, fn_args, train, normals(tune), parameters["epochs"])
 
     detector, facts = tuned_detector(model, _residuals(model, rows), _residuals(model, tune), parameters)
     folder = Path(fn_args.model_run_dir)
@@ -120,6 +120,13 @@ def signatures(detector: Any, transformed: Any) -> dict[str, Any]:
         return slice_features(tf.io.parse_example(examples, raw_spec))
 
     return {"serving_default": serve, "serve_examples": serve, "slice_features": slices}
+
+
+def normals(rows: tf.data.Dataset) -> tf.data.Dataset:
+    """Batches of (inputs, inputs) of the normal rows, made beside the training."""
+    import tensorflow as tf
+
+    return rows.map(normal_pairs, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def normal_pairs(features: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
