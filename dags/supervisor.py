@@ -21,7 +21,7 @@ from pathlib import Path
 SERVICES = {
     "webserver": ["airflow", "webserver"],
     # Logs are read from the disk they are written to; nobody needs the log server that would listen on all addresses.
-    "scheduler": ["airflow", "scheduler", "--skip-serve-logs"],
+    "scheduler": [sys.executable, "-m", "dags.scheduler", "--skip-serve-logs"],
     "triggerer": ["airflow", "triggerer", "--skip-serve-logs"],
 }
 TERM_GRACE_S = 15.0

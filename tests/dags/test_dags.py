@@ -267,6 +267,31 @@ def test_dag_files_and_what_they_import_name_no_heavy_package():
             assert not heavy & {name.partition(".")[0] for name in names}, file
 
 
+PREPARED = """
+import importlib, json, sys
+from dags import scheduler
+import airflow.jobs.scheduler_job_runner
+for name in scheduler.FOR_TASKS:
+    importlib.import_module(name)
+ours = [name for name in sys.modules if name.partition(".")[0] in ("dags", "pipelines", "components", "serving")]
+before = set(sys.modules)
+import airflow.cli.commands.task_command, airflow.task.task_runner.standard_task_runner
+from airflow.serialization.serialized_objects import SerializedDAG
+print(json.dumps([sorted(ours), sorted(set(sys.modules) - before)]))
+"""
+
+
+def test_the_scheduler_has_a_tasks_imports_ready_and_no_file_of_this_checkout(tmp_path):
+    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARED], capture_output=True, text=True, env=env, cwd=CHECKOUT, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    ours, missing = json.loads(done.stdout.splitlines()[-1])
+    assert ours == ["dags", "dags.scheduler"]
+    assert missing == []
+
+
 def test_services_whose_supervisor_was_killed_are_found_and_others_left_alone(tmp_path):
     from dags import supervisor
 
