@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import selectors
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,24 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(load: Load, progress: Any) -> Result:
+    asyncio.set_event_loop(loop := _loop(load))
+    try:
+        return loop.run_until_complete(run(load, progress))
+    finally:
+        loop.close()
+        if progress is not None:
+            progress.end()
+
+
+def _loop(load: Load) -> asyncio.AbstractEventLoop:
+    """uvloop for as many requests as go; requests due at given times need timers finer than its milliseconds."""
+    if load.rate:
+        return asyncio.SelectorEventLoop(selectors.SelectSelector())
     with contextlib.suppress(ImportError):
         import uvloop
 
-        uvloop.install()
-    try:
-        return asyncio.run(run(load, progress))
-    finally:
-        if progress is not None:
-            progress.end()
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
 
 
 def _payload(options: argparse.Namespace, address: Address) -> bytes:

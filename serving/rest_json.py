@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ from serving.rest_values import as_text, is_base64
 
 ROW, COLUMN = "row", "column"
 STRING = 7
+# Up to here a search for exponents costs less than looking at the numbers.
+SMALL_BYTES = 4096
+_EXPONENT = re.compile(rb"\d[eE]")
 # Integers beyond these do not fit the type's mantissa, and JSON does not say who meant them as integers.
 _MAX_EXACT = {1: 2**24 - 1, 2: 2**53 - 1}
 _ORJSON = orjson.OPT_SERIALIZE_NUMPY
@@ -102,10 +106,11 @@ def predict_inputs(
 
 def _checked_size(arrays: dict[str, np.ndarray], body: bytes) -> dict[str, np.ndarray]:
     """Parsers read 1e999 as infinity; the original refuses it. Only the word may mean infinity."""
-    if b"Infinity" not in body and b"e" in body.lower():
-        for array in arrays.values():
-            if array.dtype.kind == "f" and np.isinf(array).any():
-                raise InvalidArgument("JSON Parse error: Number too big to be stored in double.")
+    if b"Infinity" in body or (len(body) < SMALL_BYTES and not _EXPONENT.search(body)):
+        return arrays
+    for array in arrays.values():
+        if array.dtype.kind == "f" and np.isinf(array).any():
+            raise InvalidArgument("JSON Parse error: Number too big to be stored in double.")
     return arrays
 
 
@@ -204,7 +209,8 @@ def _plain(name: str, array: np.ndarray) -> Any:
     if array.dtype.kind == "O":
         as_bytes = name.endswith("_bytes")
         return rest_values.texts(array, as_bytes)
-    if array.dtype.name == "bfloat16":
+    kind = array.dtype
+    if kind.isbuiltin != 1 and kind.name == "bfloat16":
         array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
         number = tensors.type_name(tensors.type_number(array.dtype))
@@ -214,8 +220,9 @@ def _plain(name: str, array: np.ndarray) -> Any:
 
 def dumps(value: Any) -> bytes:
     """JSON bytes; NaN and infinities as bare words, which orjson would turn into null."""
-    if _finite(value):
-        return orjson.dumps(value, option=_ORJSON)
+    text = orjson.dumps(value, option=_ORJSON)
+    if b"null" not in text or _finite(value):
+        return text
     return rest_values.dumps_not_finite(value).encode()
 
 
