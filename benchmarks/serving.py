@@ -14,7 +14,9 @@ measured on them too. Figures, with `ours / theirs` for rates (larger is better)
                                  others. A call of those small ones costs 10-40 us, less than gRPC itself, so there
                                  is nothing for a batch to save there: about 1 is right
   rest_c8_vs_fastapi_keras       REST predict / FastAPI with a Keras model's call
-  rest_half_load_p99_ratio, grpc_half_load_p99_ratio   p99 at half load / p50 of a lone client (smaller is better)
+  rest_half_load_p99_ratio, grpc_half_load_p99_ratio   p99 at half load / p50 of a lone client (smaller is better);
+                                 empty_half_load_p99_ratio is the empty handler's at gRPC's rate: what a machine
+                                 does that stops everybody for 10 ms once a second is in it as well
   float_val_vs_tensor_content    latency of 100 x 784 floats, one form / the other (smaller is better)
   swap_failed, swap_p99_ratio, swap_rss_growth   20 new versions under 8 clients: failed requests, p99 with /
                                  without swaps, growth of the server's memory as a share
@@ -236,14 +238,38 @@ def predict_rates(bench: Bench, ours: Process, figures: dict[str, float]) -> Non
     figures["predict_c8_vs_empty_handler"] = median_ratio(rates["ours"], rates["empty handler"])
     figures["predict_c8_vs_plain_signature"] = median_ratio(rates["ours"], rates["plain signature"])
     figures["rest_c8_vs_fastapi_keras"] = median_ratio(rates["ours, REST"], rates["FastAPI + keras"])
-    sides = {"grpc": (ours.grpc, by_grpc, "ours"), "rest": (ours.rest, by_rest, "ours, REST")}
-    for name, (address, payload, side) in sides.items():
+    sides = {
+        "grpc": (ours.grpc, by_grpc, "ours"),
+        "rest": (ours.rest, by_rest, "ours, REST"),
+        # What the machine and gRPC do to an answer that costs nothing, at the same rate as ours.
+        "empty": (empty.grpc, by_grpc, "ours"),
+    }
+    half_load(
+        bench,
+        {
+            name: (address, payload, median(rates[side]) / 2)
+            for name, (address, payload, side) in sides.items()
+        },
+        figures,
+    )
+
+
+def half_load(bench: Bench, sides: dict[str, tuple[str, Path, float]], figures: dict[str, float]) -> None:
+    """Latencies of requests that are due at even times; `sides`: name -> (address, payload, requests/s)."""
+    rows = []
+    for name, (address, payload, rate) in sides.items():
         lone, half = [], []
         for _ in range(bench.rounds):
-            lone.append(bench.load(address, payload, 1)["latency_ms"]["p50"])
-            half.append(bench.load(address, payload, 32, rate=median(rates[side]) / 2)["latency_ms"]["p99"])
-        print(f"{name}: p50 of a lone client {spread(lone)} ms, p99 at half load {spread(half)} ms")
-        figures[f"{name}_half_load_p99_ratio"] = median_ratio(half, lone)
+            lone.append(bench.load(address, payload, 1)["latency_ms"])
+            half.append(bench.load(address, payload, 32, rate=rate)["latency_ms"])
+        shown = [
+            median([one["p50"] for one in lone]),
+            *(median([one[p] for one in half]) for p in ("p50", "p90", "p99")),
+        ]
+        rows.append([name, rate, *(f"{value:.2f}" for value in shown)])
+        ratios = [busy["p99"] / calm["p50"] for busy, calm in zip(half, lone, strict=True)]
+        figures[f"{name}_half_load_p99_ratio"] = median(ratios)
+    table(["side", "requests/s", "lone p50 ms", "p50", "p90", "p99"], rows, title="half load")
 
 
 def batching(
