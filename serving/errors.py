@@ -90,6 +90,10 @@ class Cancelled(ServingError):
     code = "CANCELLED"
 
 
+# How a client's error begins where no server answers at all.
+NOBODY_THERE = "Cannot reach a model server"
+
+
 class Unavailable(ServingError):
     code = "UNAVAILABLE"
 

@@ -64,6 +64,10 @@ def test_every_command_has_help(command: str, home: Path) -> None:
         (("predict", "card_fraud"), "--sample"),
         (("predict", "card_fraud", "--sample"), "no run has examples"),
         (("predict", "card_fraud", "--json-inputs", "{"), "no JSON"),
+        (
+            ("predict", "card_fraud", "--json-inputs", '{"x": [1]}', "--server", "127.0.0.1:9"),
+            "Start one: viaduct serve card_fraud",
+        ),
         (("data", "card_fraud", "--sample", "0"), "positive"),
         (("data", "card_fraud", "--sample", "9", "--spans", "0"), "positive"),
         (("data", "card_fraud", "--spans", "2"), "--sample"),
