@@ -26,7 +26,7 @@ ROUNDS = 2000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints a line for people and one of JSON."""
+    """Prints a line for each star, one for people about all of them, and one of JSON."""
     parser = argparse.ArgumentParser(description="Score real light curves with a trained model.")
     parser.add_argument("curves", type=Path, help="CSV of the official layout, plain or .gz")
     parser.add_argument("--stars", type=Path, help="CSV with a column `target`: the star of each curve")
@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     labels, flux = load(options.curves)
     stars = read_stars(options.stars, len(labels)) if options.stars else [str(i) for i in range(len(labels))]
-    found = check(score(options.model or newest(), flux), labels, stars)
+    scores = score(options.model or newest(), flux)
+    print("\n".join(by_star(scores, labels, stars)))
+    found = check(scores, labels, stars)
     print(
         f"{found['curves']} curves of {found['stars']} stars, {found['hosts']} with a planet: ROC AUC "
         f"{found['roc_auc']:.3f} (95 %: {found['low']:.3f} to {found['high']:.3f}), PR AUC {found['pr_auc']:.3f}"
@@ -86,6 +88,17 @@ def average_precision(scores: np.ndarray, hosts: np.ndarray) -> float:
     """Mean precision over the hosts in order of score."""
     ordered = hosts[np.argsort(-scores, kind="stable")]
     return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1))[ordered].mean())
+
+
+def by_star(scores: np.ndarray, hosts: np.ndarray, stars: Sequence[str]) -> list[str]:
+    """One line per star in order of name: its label and its curves' lowest, middle and highest score."""
+    lines = []
+    for name in np.unique(stars):
+        mine = np.asarray(stars) == name
+        low, middle, high = np.quantile(scores[mine], [0.0, 0.5, 1.0])
+        label = "planet" if hosts[mine].all() else "no planet"
+        lines.append(f"{name} ({label}), {mine.sum()} curves: {low:.3f} to {high:.3f}, median {middle:.3f}")
+    return lines
 
 
 def check(scores: np.ndarray, hosts: np.ndarray, stars: Sequence[str], seed: int = 5) -> dict[str, Any]:

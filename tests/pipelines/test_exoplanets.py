@@ -160,6 +160,14 @@ def test_the_interval_of_the_area_is_drawn_by_stars() -> None:
     assert mixed["roc_auc"] < 0.5 and mixed["low"] <= mixed["roc_auc"] <= mixed["high"]
 
 
+def test_scores_are_told_star_by_star() -> None:
+    scores, hosts = np.array([0.25, 0.75, 0.5, 0.125]), np.array([True, True, True, False])
+    assert real_check.by_star(scores, hosts, ["b", "b", "b", "a"]) == [
+        "a (no planet), 1 curves: 0.125 to 0.125, median 0.125",
+        "b (planet), 3 curves: 0.250 to 0.750, median 0.500",
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.xdist_group("run-exoplanets")
