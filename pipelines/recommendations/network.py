@@ -91,6 +91,7 @@ def learn(
         raise ValueError(
             "No visitor saw two items, so nothing tells which items go together. Give it more data."
         )
+    tf.random.set_seed(seed)  # negatives and dropout
     lift = parameters["trend"] * np.log(trend(found, items, parameters["half_life"]))
     network = NetworkScorer(
         *first_embeddings(found, items, parameters, seed), lift, parameters["hidden"], seed
