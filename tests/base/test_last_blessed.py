@@ -69,6 +69,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
+@pytest.mark.slow
 def test_each_variant_is_given_its_own_last_blessed_model(store: Store) -> None:
     store.train("cnn", blessed=True)
     logistic = store.train("logistic", blessed=True)
@@ -85,6 +86,7 @@ def test_a_variant_that_was_never_blessed_is_compared_with_nothing(store: Store)
     assert store.resolve("logistic") == []
 
 
+@pytest.mark.slow
 def test_a_resolver_that_gave_the_model_on_is_not_taken_for_its_trainer(store: Store) -> None:
     cnn = store.train("cnn", blessed=True)
     store.made_by(cnn, "")

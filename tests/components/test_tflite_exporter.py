@@ -97,6 +97,7 @@ def _export(given: dict[str, Any], name: str, limits: Limits | None = None, **in
     return output
 
 
+@pytest.mark.slow
 def test_both_files_answer_like_the_model_and_the_figures_are_on_the_artifact(given: dict[str, Any]) -> None:
     import tensorflow as tf
 
@@ -118,6 +119,7 @@ def test_both_files_answer_like_the_model_and_the_figures_are_on_the_artifact(gi
     assert details["dtype"] is np.uint8 and details["quantization"][1] == 0
 
 
+@pytest.mark.slow
 def test_lost_parity_fails_the_node_and_names_every_limit(given: dict[str, Any]) -> None:
     from components.tflite_exporter.parity import ParityError
 
@@ -127,6 +129,7 @@ def test_lost_parity_fails_the_node_and_names_every_limit(given: dict[str, Any])
     assert (given["folder"] / "strict" / "parity.json").exists(), "the figures are there to be read"
 
 
+@pytest.mark.slow
 def test_a_model_that_was_not_blessed_is_not_exported(given: dict[str, Any], tmp_path: Path) -> None:
     from tfx.types import standard_artifacts
 

@@ -322,6 +322,7 @@ def test_a_new_run_appears_without_a_restart(make_client: Any, synthetic: Any, t
     assert "1700000002" in client.get("/models").text
 
 
+@pytest.mark.slow
 def test_a_database_that_is_no_database_leaves_the_records_readable(
     make_client: Any, synthetic: Any, tmp_path: Path
 ) -> None:

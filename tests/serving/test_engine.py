@@ -108,6 +108,7 @@ def test_other_tags_are_refused_with_those_that_exist(models_root):
         engine.load(str(models_root / "scaled/1"), engine.EngineOptions(tags=("gpu",)))
 
 
+@pytest.mark.slow
 def test_loading_and_closing_again_and_again_keeps_memory(models_root):
     """After a warm-up, 30 loads and closes may not grow the process by a tenth of what 30 models would take."""
     import resource

@@ -78,6 +78,7 @@ def single(base):
     return f"--model_base_path={base}", "--model_name=m"
 
 
+@pytest.mark.slow
 def test_twenty_pushes_under_eight_clients_fail_no_request(served, models_root, base):
     client = Client(served(*single(base)))
     faults, versions = [], set()
