@@ -238,20 +238,14 @@ def predict_rates(bench: Bench, ours: Process, figures: dict[str, float]) -> Non
     figures["predict_c8_vs_empty_handler"] = median_ratio(rates["ours"], rates["empty handler"])
     figures["predict_c8_vs_plain_signature"] = median_ratio(rates["ours"], rates["plain signature"])
     figures["rest_c8_vs_fastapi_keras"] = median_ratio(rates["ours, REST"], rates["FastAPI + keras"])
+    half = median(rates["ours"]) / 2
     sides = {
-        "grpc": (ours.grpc, by_grpc, "ours"),
-        "rest": (ours.rest, by_rest, "ours, REST"),
-        # What the machine and gRPC do to an answer that costs nothing, at the same rate as ours.
-        "empty": (empty.grpc, by_grpc, "ours"),
+        "grpc": (ours.grpc, by_grpc, half),
+        "rest": (ours.rest, by_rest, median(rates["ours, REST"]) / 2),
+        # What the machine and gRPC do to an answer that costs nothing.
+        "empty": (empty.grpc, by_grpc, half),
     }
-    half_load(
-        bench,
-        {
-            name: (address, payload, median(rates[side]) / 2)
-            for name, (address, payload, side) in sides.items()
-        },
-        figures,
-    )
+    half_load(bench, sides, figures)
 
 
 def half_load(bench: Bench, sides: dict[str, tuple[str, Path, float]], figures: dict[str, float]) -> None:

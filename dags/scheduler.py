@@ -20,7 +20,6 @@ FOR_TASKS = (
     "airflow.task.task_runner.standard_task_runner",
     "airflow.triggers.temporal",
     "jinja2.ext",
-    "jsonschema",
     "kubernetes.client",
 )
 

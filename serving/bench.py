@@ -72,24 +72,29 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(load: Load, progress: Any) -> Result:
-    asyncio.set_event_loop(loop := _loop(load))
+    asyncio.set_event_loop_policy(_Policy(fine_timers=bool(load.rate)))
     try:
-        return loop.run_until_complete(run(load, progress))
+        return asyncio.run(run(load, progress))
     finally:
-        loop.close()
         if progress is not None:
             progress.end()
 
 
-def _loop(load: Load) -> asyncio.AbstractEventLoop:
-    """uvloop for as many requests as go; requests due at given times need timers finer than its milliseconds."""
-    if load.rate:
-        return asyncio.SelectorEventLoop(selectors.SelectSelector())
-    with contextlib.suppress(ImportError):
-        import uvloop
+class _Policy(asyncio.DefaultEventLoopPolicy):
+    """uvloop where it is installed; but requests due at given times need timers finer than its milliseconds."""
 
-        return uvloop.new_event_loop()
-    return asyncio.new_event_loop()
+    def __init__(self, fine_timers: bool) -> None:
+        super().__init__()
+        self._fine_timers = fine_timers
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._fine_timers:
+            return asyncio.SelectorEventLoop(selectors.SelectSelector())
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            return uvloop.new_event_loop()
+        return super().new_event_loop()
 
 
 def _payload(options: argparse.Namespace, address: Address) -> bytes:

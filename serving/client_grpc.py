@@ -18,7 +18,7 @@ from serving import wire
 from serving.client_protocol import Address, Protocol, Row, Spec, Steps
 from serving.client_tensors import decode, dtype_name, encode, example
 from serving.client_types import ModelMetadata, Scored, Signature, TensorInfo, Tls, VersionStatus
-from serving.errors import NOBODY_THERE, Internal, InvalidArgument, ServingError, Unavailable, error_of
+from serving.errors import Internal, InvalidArgument, ServingError, Unreachable, error_of
 
 
 class GrpcCall(NamedTuple):
@@ -212,7 +212,7 @@ def _open(module: Any, address: Address, tls: Tls | None) -> Any:
 def _translate(error: Any, target: str) -> ServingError:
     details = error.details() or ""
     if "failed to connect" in details or "Socket closed" in details or "Connection re" in details:
-        return Unavailable(f"{NOBODY_THERE} at {target} by gRPC: {details}")
+        return Unreachable(f"Cannot reach a model server at {target} by gRPC: {details}")
     return error_of(error.code().name, details)
 
 

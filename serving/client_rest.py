@@ -20,12 +20,11 @@ from serving.client_protocol import Address, Protocol, Row, Spec, Steps
 from serving.client_tensors import dtype_name, numpy_dtype
 from serving.client_types import ModelMetadata, Scored, Signature, TensorInfo, Tls, VersionStatus
 from serving.errors import (
-    NOBODY_THERE,
     DeadlineExceeded,
     Internal,
     InvalidArgument,
     ServingError,
-    Unavailable,
+    Unreachable,
     error_of,
 )
 from serving.errors import Unimplemented as _Unimplemented
@@ -310,7 +309,7 @@ def _translate(error: Exception, base: str, timeout: float) -> ServingError:
     if isinstance(error, httpx.TimeoutException):
         return DeadlineExceeded(f"No answer from {base} within {timeout:.3g} s")
     if isinstance(error, httpx.TransportError):
-        return Unavailable(f"{NOBODY_THERE} at {base} by HTTP: {error or type(error).__name__}")
+        return Unreachable(f"Cannot reach a model server at {base} by HTTP: {error or type(error).__name__}")
     if isinstance(error, RuntimeError) and "closed" in str(error):
         return Internal(f"This client is closed: {error}")
     return Internal(f"{type(error).__name__} in the HTTP client: {error}")

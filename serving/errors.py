@@ -90,12 +90,12 @@ class Cancelled(ServingError):
     code = "CANCELLED"
 
 
-# How a client's error begins where no server answers at all.
-NOBODY_THERE = "Cannot reach a model server"
-
-
 class Unavailable(ServingError):
     code = "UNAVAILABLE"
+
+
+class Unreachable(Unavailable):
+    """No server answers at the address; it says which one."""
 
 
 class Unimplemented(ServingError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +22,6 @@ from serving.rest_values import as_text, is_base64
 
 ROW, COLUMN = "row", "column"
 STRING = 7
-# Up to here a search for exponents costs less than looking at the numbers.
-SMALL_BYTES = 4096
-_EXPONENT = re.compile(rb"\d[eE]")
 # Integers beyond these do not fit the type's mantissa, and JSON does not say who meant them as integers.
 _MAX_EXACT = {1: 2**24 - 1, 2: 2**53 - 1}
 _ORJSON = orjson.OPT_SERIALIZE_NUMPY
@@ -106,11 +102,10 @@ def predict_inputs(
 
 def _checked_size(arrays: dict[str, np.ndarray], body: bytes) -> dict[str, np.ndarray]:
     """Parsers read 1e999 as infinity; the original refuses it. Only the word may mean infinity."""
-    if b"Infinity" in body or (len(body) < SMALL_BYTES and not _EXPONENT.search(body)):
-        return arrays
-    for array in arrays.values():
-        if array.dtype.kind == "f" and np.isinf(array).any():
-            raise InvalidArgument("JSON Parse error: Number too big to be stored in double.")
+    if b"Infinity" not in body:
+        for array in arrays.values():
+            if array.dtype.kind == "f" and np.isinf(array).any():
+                raise InvalidArgument("JSON Parse error: Number too big to be stored in double.")
     return arrays
 
 
@@ -209,12 +204,11 @@ def _plain(name: str, array: np.ndarray) -> Any:
     if array.dtype.kind == "O":
         as_bytes = name.endswith("_bytes")
         return rest_values.texts(array, as_bytes)
-    kind = array.dtype
-    if kind.isbuiltin != 1 and kind.name == "bfloat16":
-        array = array.astype(np.float32)
     if array.dtype.kind not in "fiub":
-        number = tensors.type_name(tensors.type_number(array.dtype))
-        raise InvalidArgument(f"Failed to write JSON value for tensor type: {number}")
+        if array.dtype.name != "bfloat16":
+            number = tensors.type_name(tensors.type_number(array.dtype))
+            raise InvalidArgument(f"Failed to write JSON value for tensor type: {number}")
+        array = array.astype(np.float32)
     return np.ascontiguousarray(array) if array.ndim else array[()]
 
 

@@ -84,7 +84,6 @@ class RestServer:
             lifespan="off",
             log_config=None,
             access_log=False,
-            proxy_headers=False,
             server_header=False,
             backlog=2048,
             ssl_keyfile=key,

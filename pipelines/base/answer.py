@@ -67,7 +67,7 @@ def sample_examples(paths: Paths, count: int, split: str = "eval") -> list[bytes
 def predict(card: Project, paths: Paths, options: argparse.Namespace) -> int:
     """`viaduct predict`: prints one line of JSON per row; exit code 1 if the server refused."""
     from serving.client import Client
-    from serving.errors import NOBODY_THERE, ServingError
+    from serving.errors import ServingError, Unreachable
 
     if options.json_inputs is None and options.sample is None:
         raise ProjectError("predict needs --sample [N] or --json-inputs JSON.")
@@ -76,11 +76,11 @@ def predict(card: Project, paths: Paths, options: argparse.Namespace) -> int:
         with Client(options.server) as client:
             for line in _ask(client, card.name, inputs, options.signature or signature, options.version):
                 print(line)
+    except Unreachable as error:
+        print(f"viaduct: {error}\nStart one: viaduct serve {card.name}", file=sys.stderr)
+        return 1
     except ServingError as error:
-        if str(error).startswith(NOBODY_THERE):
-            print(f"viaduct: {error}\nStart one: viaduct serve {card.name}", file=sys.stderr)
-        else:
-            print(f"viaduct: {options.server}: {error}", file=sys.stderr)
+        print(f"viaduct: {options.server}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -126,7 +126,7 @@ def normals(rows: tf.data.Dataset) -> tf.data.Dataset:
     """Batches of (inputs, inputs) of the normal rows, made beside the training."""
     import tensorflow as tf
 
-    return rows.map(normal_pairs, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return rows.map(normal_pairs, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def normal_pairs(features: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -89,8 +89,9 @@ def test_nan_and_infinity_go_in_and_out_as_words(http):
 
 
 def test_a_number_too_large_for_any_type_is_no_infinity(http):
-    response = http.post("/v1/models/scaled:predict", content='{"instances": [[1e999, 1]]}')
-    assert error(response) == (400, "JSON Parse error: Number too big to be stored in double.")
+    for number in ("1e999", "1" + "0" * 400 + ".0"):
+        response = http.post("/v1/models/scaled:predict", content=f'{{"instances": [[{number}, 1]]}}')
+        assert error(response) == (400, "JSON Parse error: Number too big to be stored in double.")
 
 
 REFUSALS = [
