@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import re
 import selectors
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from serving.bench_load import Load, Result, run
 from serving.bench_payload import grpc_payload, inputs_for, rest_payload
 from serving.client import Client
-from serving.client_protocol import DEFAULT_SIGNATURE, Address, Spec, parse_address
+from serving.client_protocol import DEFAULT_ADDRESS, DEFAULT_SIGNATURE, Address, Spec, parse_address
 from serving.errors import ServingError
 
 
@@ -26,7 +27,12 @@ def parser(prog: str = "viaduct bench-serving") -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog=prog, description="Load a model server with closed-loop clients and report what they saw."
     )
-    p.add_argument("address", help="host:port or grpc:// for gRPC, http:// for REST")
+    p.add_argument(
+        "address",
+        nargs="?",
+        default=DEFAULT_ADDRESS,
+        help=f"host:port or grpc:// for gRPC, http:// for REST (default {DEFAULT_ADDRESS})",
+    )
     p.add_argument("model", nargs="?", default="", help="the model's name (not needed with --payload)")
     p.add_argument("--clients", type=int, default=8, help="requests in flight at once (default 8)")
     p.add_argument("--seconds", type=float, default=10.0, help="length of the run (default 10)")
@@ -52,6 +58,8 @@ def parser(prog: str = "viaduct bench-serving") -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     p = parser()
     options = p.parse_intermixed_args(argv)
+    if not options.model and not options.payload and re.fullmatch(r"[\w-]+", options.address):
+        options.address, options.model = DEFAULT_ADDRESS, options.address
     if options.clients < 1 or options.seconds <= 0:
         p.error(f"--clients {options.clients} and --seconds {options.seconds:g} must be positive")
     try:
@@ -101,7 +109,7 @@ def _payload(options: argparse.Namespace, address: Address) -> bytes:
     if options.payload:
         return options.payload.read_bytes()
     if not options.model:
-        raise ValueError("Which model? Give its name after the address (or --payload).")
+        raise ValueError("Which model? Give its name (or --payload).")
     spec = Spec(options.model, options.version, options.label).check()
     inputs = json.loads(options.inputs.read_text(encoding="utf-8")) if options.inputs else None
     rows = None

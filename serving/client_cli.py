@@ -18,10 +18,8 @@ from typing import Any
 import numpy as np
 
 from serving.client import Client, Tls
-from serving.client_protocol import DEFAULT_SIGNATURE
+from serving.client_protocol import DEFAULT_ADDRESS, DEFAULT_SIGNATURE
 from serving.errors import ServingError
-
-DEFAULT_ADDRESS = "127.0.0.1:8500"
 
 
 def _parser(prog: str, description: str, model: str | None) -> argparse.ArgumentParser:

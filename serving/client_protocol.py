@@ -23,6 +23,7 @@ T = TypeVar("T")
 Steps = Generator[Any, Any, T]
 Row = Mapping[str, Any]
 DEFAULT_SIGNATURE = "serving_default"
+DEFAULT_ADDRESS = "127.0.0.1:8500"
 
 
 class Spec(NamedTuple):

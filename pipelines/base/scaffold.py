@@ -35,10 +35,20 @@ def create(name: str) -> Path:
         aside.mkdir()
         for source in sorted(TEMPLATE.glob(f"*{SUFFIX}")):
             text = source.read_text(encoding="utf-8").replace(PLACEHOLDER, name)
-            (aside / source.name.removesuffix(SUFFIX)).write_text(text, encoding="utf-8")
+            (aside / source.name.removesuffix(SUFFIX)).write_text(_sorted_imports(text), encoding="utf-8")
         os.rename(aside, target)
     except OSError as error:
         raise ProjectError(f"pipelines/{name} could not be written: {error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def _sorted_imports(text: str) -> str:
+    """Where `pipelines.<name>` stands among the imports of `pipelines` depends on the name."""
+    return re.sub(
+        r"(?:^from pipelines\..*\n)+",
+        lambda block: "".join(sorted(block[0].splitlines(True), key=lambda line: line.split()[1])),
+        text,
+        flags=re.MULTILINE,
+    )

@@ -116,6 +116,12 @@ def test_bench_serving_counts_failures_by_code_and_fails(model_server, capsys, t
     assert "Which model?" in capsys.readouterr().err
 
 
+def test_bench_serving_takes_a_bare_model_at_the_default_address(model_server, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "DEFAULT_ADDRESS", model_server.grpc_address)
+    assert bench.main(["scaled", "--seconds", "0.2", "--warm-up", "0"]) == 0
+    assert "errors    none" in capsys.readouterr().out
+
+
 def test_a_server_that_is_not_there_is_counted_over_rest_too(capsys, tmp_path):
     payload = tmp_path / "request"
     payload.write_bytes(b"GET / HTTP/1.1\r\n\r\n")
