@@ -18,7 +18,7 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from google.protobuf import json_format
@@ -46,6 +46,8 @@ MAX_VERSION = 2**63 - 1
 THREAD_BYTES = 256 * 1024
 GZIP_MIN_BYTES = 1024
 ROUTES_KEPT = 1024
+# Key of a scope: `respond`, already begun by the connection, to be awaited instead of called.
+STARTED = "serving.started"
 
 
 @dataclass
@@ -56,6 +58,15 @@ class RestOptions:
     timeout_s: float = 30.0
     cors: bool = False
     metrics_path: str | None = "/monitoring/prometheus/metrics"
+
+
+class Reply(NamedTuple):
+    """An answer. `body` is what is sent, compressed where the client takes that."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    close: bool = False
 
 
 class BodyTooLarge(Exception):
@@ -117,6 +128,17 @@ class RestApi:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        started = scope.get(STARTED)
+        reply = await (self.respond(scope, receive) if started is None else started)
+        if reply is None:
+            return
+        headers = [*reply.headers, (b"connection", b"close")] if reply.close else reply.headers
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
+
+    async def respond(self, scope: dict[str, Any], receive: Receive) -> Reply | None:
+        """The answer to a request; None where its client has gone. Of the scope it reads method, raw_path,
+        headers and client."""
         started = time.perf_counter()
         path = scope["raw_path"].decode("latin-1")
         method = scope["method"]
@@ -126,11 +148,9 @@ class RestApi:
         error: ServingError | None = None
         try:
             if not path[:4].lower().startswith("/v1/"):
-                await self._operations(method, path, scope, send)
-                return
+                return self._operations(method, path, scope)
             if method == "OPTIONS" and self._options.cors:
-                await self._reply(send, scope, 200, b"")
-                return
+                return self._reply(scope, 200, b"")
             route = self._route(method, path)
             body = await self._body(scope, receive) if method == "POST" else b""
             size = len(body)
@@ -143,7 +163,7 @@ class RestApi:
             )
             answer, status, close = rest_json.error_body(error.message), 413, True
         except ClientGone:
-            return
+            return None
         except ServingError as failure:
             error = failure
             answer, status = rest_json.error_body(failure.message), failure.http_status
@@ -151,8 +171,8 @@ class RestApi:
             logger.exception("%s %s failed in an unexpected way", method, path)
             error = Internal("The server failed on this request; its log says why")
             answer, status = rest_json.error_body(error.message), 500
-        await self._reply(send, scope, status, answer, close=close)
         self._count(route, method, path, status, error, started, size, scope)
+        return self._reply(scope, status, answer, close=close)
 
     def _route(self, method: str, path: str) -> Route:
         route = self._routes.get((method, path))
@@ -282,42 +302,31 @@ class RestApi:
 
     # Operations.
 
-    async def _operations(self, method: str, path: str, scope: dict[str, Any], send: Send) -> None:
+    def _operations(self, method: str, path: str, scope: dict[str, Any]) -> Reply:
         known = path in ("/livez", "/readyz") or path == self._options.metrics_path
         if known and method not in ("GET", "HEAD"):
-            await self._reply(send, scope, 405, rest_json.error_body(f"Use GET for {path}"))
-        elif path == self._options.metrics_path:
+            return self._reply(scope, 405, rest_json.error_body(f"Use GET for {path}"))
+        if path == self._options.metrics_path:
             page = self._handlers.metrics.page().encode()
-            await self._reply(send, scope, 200, page, b"text/plain; version=0.0.4; charset=utf-8")
-        elif path == "/livez":
-            await self._reply(send, scope, 200, b'{"status": "alive"}')
-        elif path == "/readyz":
+            return self._reply(scope, 200, page, b"text/plain; version=0.0.4; charset=utf-8")
+        if path == "/livez":
+            return self._reply(scope, 200, b'{"status": "alive"}')
+        if path == "/readyz":
             report = self._handlers.health()
             ready = all(state == "available" for state in report.values())
             status = "ready" if ready else "draining" if "server" in report else "not ready"
             body = rest_json.dumps({"status": status, "models": report})
-            await self._reply(send, scope, 200 if ready else 503, body)
-        else:
-            await self._reply(send, scope, 404, rest_json.error_body(f"Not found: {method} {path}"))
+            return self._reply(scope, 200 if ready else 503, body)
+        return self._reply(scope, 404, rest_json.error_body(f"Not found: {method} {path}"))
 
-    async def _reply(
-        self,
-        send: Send,
-        scope: dict[str, Any],
-        status: int,
-        body: bytes,
-        kind: bytes | None = None,
-        close: bool = False,
-    ) -> None:
+    def _reply(
+        self, scope: dict[str, Any], status: int, body: bytes, kind: bytes | None = None, close: bool = False
+    ) -> Reply:
         headers = self._headers if kind is None else [(b"content-type", kind)]
         if len(body) >= GZIP_MIN_BYTES and _accepts_gzip(scope):
             body = gzip.compress(body, 1)
             headers = [*headers, (b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
-        headers = [*headers, (b"content-length", b"%d" % len(body))]
-        if close:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        return Reply(status, [*headers, (b"content-length", b"%d" % len(body))], body, close)
 
     def _count(
         self, route: Route | None, method: str, path: str, status: int, error: ServingError | None,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -84,8 +84,7 @@ def predict_inputs(
             f"JSON Value: {as_text(document)} Not formatted correctly expecting only one of 'inputs' or "
             "'instances' keys to exist "
         )
-    # numpy takes true for 1; where no literal occurs anywhere it cannot be among the numbers.
-    exact = b"true" in body or b"false" in body or b"null" in body
+    facts = _Facts.of(body)
     if has_rows:
         rows = document["instances"]
         if not isinstance(rows, list):
@@ -94,22 +93,30 @@ def predict_inputs(
             )
         if not rows:
             raise InvalidArgument(f"JSON Value: {as_text(document)} No values in 'instances' array")
-        return _checked_size(_from_rows(rows, inputs, exact), body), ROW
+        return _from_rows(rows, inputs, facts), ROW
     if has_columns:
-        return _checked_size(_from_columns(document["inputs"], inputs, exact), body), COLUMN
+        return _from_columns(document["inputs"], inputs, facts), COLUMN
     raise InvalidArgument("Missing 'inputs' or 'instances' key")
 
 
-def _checked_size(arrays: dict[str, np.ndarray], body: bytes) -> dict[str, np.ndarray]:
-    """Parsers read 1e999 as infinity; the original refuses it. Only the word may mean infinity."""
-    if b"Infinity" not in body:
-        for array in arrays.values():
-            if array.dtype.kind == "f" and np.isinf(array).any():
-                raise InvalidArgument("JSON Parse error: Number too big to be stored in double.")
-    return arrays
+class _Facts(NamedTuple):
+    """What a body's text says of its numbers: whether some may be literals, which numpy would take for 0 and 1,
+    and whether some may be infinite; parsers read 1e999 as infinity, which the original refuses."""
+
+    literals: bool
+    infinity: bool
+
+    @classmethod
+    def of(cls, body: bytes) -> _Facts:
+        return cls(b"true" in body or b"false" in body or b"null" in body, b"Infinity" in body)
+
+    def check(self, array: np.ndarray) -> np.ndarray:
+        if not self.infinity and array.dtype.kind == "f" and np.isinf(array).any():
+            raise InvalidArgument("JSON Parse error: Number too big to be stored in double.")
+        return array
 
 
-def _from_rows(rows: list[Any], inputs: Mapping[str, int], exact: bool) -> dict[str, np.ndarray]:
+def _from_rows(rows: list[Any], inputs: Mapping[str, int], facts: _Facts) -> dict[str, np.ndarray]:
     first = rows[0]
     if not isinstance(first, dict) and len(inputs) > 1:
         raise InvalidArgument(
@@ -119,16 +126,16 @@ def _from_rows(rows: list[Any], inputs: Mapping[str, int], exact: bool) -> dict[
     if isinstance(first, dict) and not is_base64(first):
         named = all(isinstance(r, dict) and r.keys() == inputs.keys() for r in rows)
         if named:
-            columns = {name: _quick([r[name] for r in rows], dtype, exact) for name, dtype in inputs.items()}
+            columns = {name: _quick([r[name] for r in rows], dtype, facts) for name, dtype in inputs.items()}
             if all(c is not None for c in columns.values()):
                 return {name: c for name, c in columns.items() if c is not None}
-        return rest_values.named_rows(rows, inputs)
+        return {n: facts.check(column) for n, column in rest_values.named_rows(rows, inputs).items()}
     (name, dtype), *_ = inputs.items()
-    array = _quick(rows, dtype, exact)
-    return {name: array if array is not None else rest_values.plain_rows(rows, dtype)}
+    array = _quick(rows, dtype, facts)
+    return {name: array if array is not None else facts.check(rest_values.plain_rows(rows, dtype))}
 
 
-def _from_columns(given: Any, inputs: Mapping[str, int], exact: bool) -> dict[str, np.ndarray]:
+def _from_columns(given: Any, inputs: Mapping[str, int], facts: _Facts) -> dict[str, np.ndarray]:
     if not isinstance(given, dict) or is_base64(given):
         if len(inputs) > 1:
             raise InvalidArgument(
@@ -136,21 +143,21 @@ def _from_columns(given: Any, inputs: Mapping[str, int], exact: bool) -> dict[st
                 "input tensors required as per tensorinfo_map"
             )
         (name, dtype), *_ = inputs.items()
-        return {name: _column(given, dtype, exact)}
+        return {name: _column(given, dtype, facts)}
     for name in inputs:
         if name not in given:
             raise InvalidArgument(f"Missing named input: {name} in 'inputs' object.")
-    return {name: _column(given[name], dtype, exact) for name, dtype in inputs.items()}
+    return {name: _column(given[name], dtype, facts) for name, dtype in inputs.items()}
 
 
-def _column(value: Any, dtype: int, exact: bool) -> np.ndarray:
-    array = _quick(value, dtype, exact)
-    return array if array is not None else rest_values.tensor(value, dtype)
+def _column(value: Any, dtype: int, facts: _Facts) -> np.ndarray:
+    array = _quick(value, dtype, facts)
+    return array if array is not None else facts.check(rest_values.tensor(value, dtype))
 
 
-def _quick(value: Any, dtype: int, exact: bool) -> np.ndarray | None:
+def _quick(value: Any, dtype: int, facts: _Facts) -> np.ndarray | None:
     """The value as an array where numpy converts it without bending anything, else None."""
-    if exact or dtype == STRING or not isinstance(value, list):
+    if facts.literals or dtype == STRING or not isinstance(value, list):
         return None
     try:
         array = np.array(value)
@@ -170,8 +177,10 @@ def _quick(value: Any, dtype: int, exact: bool) -> np.ndarray | None:
         return None
     largest = np.abs(array).max()
     # NaN compares false, which is right: rapidjson reads it as a number that loses nothing.
-    if largest > _MAX_EXACT[dtype] and not math.isinf(largest):
-        return None
+    if largest > _MAX_EXACT[dtype]:
+        if not math.isinf(largest):
+            return None
+        facts.check(array)
     return array.astype(wanted)
 
 
@@ -185,9 +194,9 @@ def predict_response(outputs: Mapping[str, np.ndarray], style: str) -> bytes:
         return b'{\n    "outputs": ' + dumps(body) + b"\n}"
     size = -1
     for name, value in outputs.items():
-        if np.ndim(value) == 0:
+        if not value.ndim:
             raise InvalidArgument(f"Tensor name: {name} has no shape information ")
-        rows = np.shape(value)[0]
+        rows = value.shape[0]
         if size not in (-1, rows):
             raise InvalidArgument(
                 f"Tensor name: {name} has inconsistent batch size: {rows} expecting: {size}"
