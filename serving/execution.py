@@ -9,9 +9,11 @@ requests or responses.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -69,6 +71,43 @@ class Crowd:
         self._inside -= 1
 
 
+class Deliveries:
+    """Brings outcomes from other threads to the event loop: those of one batch wake it once."""
+
+    def __init__(self) -> None:
+        self._done: deque[tuple[asyncio.Future[Arrays], Future[Arrays]]] = deque()
+        self._woken = False
+
+    def put(
+        self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[Arrays], outcome: Future[Arrays]
+    ) -> None:
+        self._done.append((waiter, outcome))
+        if not self._woken:
+            self._woken = True
+            # Nobody is left to be told where the loop has ended.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        # Before looking: whoever puts something down from here on wakes the loop again.
+        self._woken = False
+        while self._done:
+            waiter, outcome = self._done.popleft()
+            if waiter.done():
+                continue
+            if outcome.cancelled():
+                waiter.cancel()
+            elif (error := outcome.exception()) is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(outcome.result())
+
+
+def _expire(waiter: asyncio.Future[Arrays], timeout_s: float) -> None:
+    if not waiter.done():
+        waiter.set_exception(DeadlineExceeded(f"Timed out after {timeout_s:g} s waiting for the model"))
+
+
 class Runner:
     """Runs signatures. `observe(model name, seconds)` hears what each call cost. One per server."""
 
@@ -77,6 +116,7 @@ class Runner:
     ) -> None:
         self._pool = ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), "model-call")
         self._observe = observe
+        self._deliveries = Deliveries()
 
     async def run(
         self,
@@ -130,16 +170,23 @@ class Runner:
         self._observe(name, seconds)
         return outputs
 
-    @staticmethod
-    async def _outcome(future: Future[Arrays], handle: Handle, timeout_s: float | None) -> Arrays:
-        future.add_done_callback(lambda _: handle.release())
-        waiting = asyncio.wrap_future(future)
-        if timeout_s is None:
-            return await waiting
+    async def _outcome(self, future: Future[Arrays], handle: Handle, timeout_s: float | None) -> Arrays:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Arrays] = loop.create_future()
+        timer = None if timeout_s is None else loop.call_later(timeout_s, _expire, waiter, timeout_s)
+
+        def done(_: Future[Arrays]) -> None:
+            handle.release()
+            self._deliveries.put(loop, waiter, future)
+
+        future.add_done_callback(done)
         try:
-            return await asyncio.wait_for(waiting, timeout_s)
-        except asyncio.TimeoutError:
-            raise DeadlineExceeded(f"Timed out after {timeout_s:g} s waiting for the model") from None
+            return await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not future.done():
+                future.cancel()
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from serving import messages, wire
+from serving import messages, model_spec, wire
 from serving.access_log import AccessLog
 from serving.errors import Internal, InvalidArgument, ServingError
 from serving.handlers import Handlers
@@ -61,6 +61,8 @@ def _parsed(cls: Any, data: bytes) -> Any:
 
 def _model_of(request: Any) -> str:
     spec = getattr(request, "model_spec", None)
+    if isinstance(spec, bytes):
+        return model_spec.read(spec).name
     if spec is None:
         tasks = getattr(request, "tasks", ())
         spec = tasks[0].model_spec if tasks else None

@@ -9,9 +9,9 @@ are ServingError.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any
 
-from serving import messages, tensors, wire
+from serving import messages, model_spec, tensors, wire
 from serving.core.servable import Handle
 from serving.engine import DEFAULT_SIGNATURE, SavedModel, Signature
 from serving.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError, Unimplemented
@@ -24,30 +24,13 @@ from serving.inference import (
     task_outputs,
 )
 from serving.metrics import Metrics
+from serving.model_spec import Spec, spec_of
 from serving.models import Models
 from serving.prediction_logs import LogOptions, PredictionLogs, predict_request
 from serving.request_checks import check_filter, check_inputs, checked_inputs, predict_signature
 
 SIGNATURE_DEF = "signature_def"
 RELOAD_WAIT_S = 600.0
-
-
-class Spec(NamedTuple):
-    """A ModelSpec: the model, its version or label (neither: the newest), the signature ("": the default)."""
-
-    name: str
-    version: int | None = None
-    label: str | None = None
-    signature: str = ""
-
-
-def spec_of(proto: Any) -> Spec:
-    choice = proto.WhichOneof("version_choice")
-    if choice is None:
-        return Spec(proto.name, None, None, proto.signature_name)
-    if choice == "version":
-        return Spec(proto.name, proto.version.value, None, proto.signature_name)
-    return Spec(proto.name, None, proto.version_label, proto.signature_name)
 
 
 class Handlers:
@@ -80,7 +63,7 @@ class Handlers:
 
     async def predict(self, request: Any, timeout_s: float | None = None) -> Any:
         """messages.PredictRequest -> messages.PredictResponse."""
-        spec = spec_of(request.model_spec)
+        spec = model_spec.read(request.model_spec)
         inputs = {entry.key: entry.value for entry in request.inputs}
         wanted = tuple(request.output_filter)
         handle = self.acquire(spec)
@@ -105,7 +88,7 @@ class Handlers:
         for alias, value in outputs.items():
             entry = response.outputs.add(key=alias)
             tensors.encode(value, entry.value, self.as_content)
-        _fill_spec(response.model_spec, name, version, signature)
+        response.model_spec = model_spec.written(Spec(name, version, None, signature))
         return response
 
     async def predict_arrays(
@@ -145,7 +128,7 @@ class Handlers:
     async def _one_task(
         self, request: Any, method: str, response: Any, result: Any, timeout_s: float | None
     ) -> None:
-        spec = spec_of(request.model_spec)
+        spec = model_spec.read(request.model_spec)
         handle = self.acquire(spec)
         version = handle.id.version
         try:
@@ -157,7 +140,7 @@ class Handlers:
             raise
         outputs = await self.runner.run(handle, signature, inputs, wanted, timeout_s)
         fill_result(method, result, outputs, count)
-        _fill_spec(response.model_spec, spec.name, version, signature.name)
+        model_spec.fill(response.model_spec, Spec(spec.name, version, None, signature.name))
         if self._logs:
             rpc = "Classify" if method == CLASSIFY else "Regress"
             self._logs.log(spec.name, rpc, lambda: request, lambda: response)
@@ -203,11 +186,12 @@ class Handlers:
                 # Each run gives one handle back, so it gets one of its own on the same version.
                 shared = handle.share()
                 outputs.append(await self.runner.run(shared, signature, inputs, wanted, timeout_s))
-            for task, (signature, method, _), values in zip(tasks, plan, outputs, strict=True):
+            for (signature, method, _), values in zip(plan, outputs, strict=True):
                 result = response.results.add()
                 field = "classification_result" if method == CLASSIFY else "regression_result"
                 fill_result(method, getattr(result, field), values, count)
-                _fill_spec(result.model_spec, task.model_spec.name, handle.id.version, signature.name)
+                served = Spec(spec.name, handle.id.version, None, signature.name)
+                model_spec.fill(result.model_spec, served)
         finally:
             handle.release()
         if self._logs:
@@ -300,9 +284,3 @@ class Handlers:
         """Model -> "available", "loading" or "broken: why"; "server" -> "draining" while it stops."""
         report = self.models.readiness()
         return {**report, "server": "draining"} if self.draining else report
-
-
-def _fill_spec(proto: Any, name: str, version: int, signature: str) -> None:
-    proto.name = name
-    proto.version.value = version
-    proto.signature_name = signature

@@ -3,8 +3,9 @@
 Protobuf decodes `repeated float float_val` number by number, 40 times slower than `tensor_content`. A packed
 repeated field and a `bytes` field look the same on the wire, so these twins declare the number fields as
 `repeated bytes` and `serving.tensors` reads them with numpy. Likewise `tf.Example`s stay serialized, because
-the graph wants them so. Unpacked encodings (old clients) leave the twin's fields empty; `serving.tensors`
-notices and parses again with the original message. This module only defines the messages.
+the graph wants them so, and so do shapes and model specs, of which few exist: they are read once and looked up.
+Unpacked encodings (old clients) leave the twin's fields empty; `serving.tensors` notices and parses again with
+the original message. This module only defines the messages.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from serving import wire
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "viaduct.serving"
-_SPEC = ".tensorflow.serving.ModelSpec"
 _TASK = ".tensorflow.serving.InferenceTask"
 
 # Field numbers of tensorflow.TensorProto that hold numbers or strings.
@@ -38,12 +38,10 @@ def _describe() -> Any:
     file = descriptor_pb2.FileDescriptorProto(
         name="viaduct/serving/messages.proto", package=_PACKAGE, syntax="proto3"
     )
-    file.dependency.extend(
-        m.DESCRIPTOR.name for m in (wire.model_pb2, wire.tensor_shape_pb2, wire.inference_pb2)
-    )
+    file.dependency.append(wire.inference_pb2.DESCRIPTOR.name)
     tensor = file.message_type.add(name="Tensor")
     _add(tensor, "dtype", 1, _FIELD.TYPE_INT32)
-    _add(tensor, "tensor_shape", 2, _FIELD.TYPE_MESSAGE, type_name=".tensorflow.TensorShapeProto")
+    _add(tensor, "tensor_shape", 2, _FIELD.TYPE_BYTES)
     _add(tensor, "version_number", 3, _FIELD.TYPE_INT32)
     _add(tensor, "tensor_content", 4, _FIELD.TYPE_BYTES)
     for name, number in VALUE_FIELDS.items():
@@ -56,12 +54,12 @@ def _describe() -> Any:
     _add(named, "key", 1, _FIELD.TYPE_STRING)
     _add(named, "value", 2, _FIELD.TYPE_MESSAGE, type_name=own("Tensor"))
     predict = file.message_type.add(name="PredictRequest")
-    _add(predict, "model_spec", 1, _FIELD.TYPE_MESSAGE, type_name=_SPEC)
+    _add(predict, "model_spec", 1, _FIELD.TYPE_BYTES)
     _add(predict, "inputs", 2, _FIELD.TYPE_MESSAGE, True, own("NamedTensor"))
     _add(predict, "output_filter", 3, _FIELD.TYPE_STRING, True)
     answer = file.message_type.add(name="PredictResponse")
     _add(answer, "outputs", 1, _FIELD.TYPE_MESSAGE, True, own("NamedTensor"))
-    _add(answer, "model_spec", 2, _FIELD.TYPE_MESSAGE, type_name=_SPEC)
+    _add(answer, "model_spec", 2, _FIELD.TYPE_BYTES)
     examples = file.message_type.add(name="Examples")
     _add(examples, "examples", 1, _FIELD.TYPE_BYTES, True)
     _add(examples, "context", 2, _FIELD.TYPE_BYTES)
@@ -69,7 +67,7 @@ def _describe() -> Any:
     _add(given, "example_list", 1, _FIELD.TYPE_MESSAGE, type_name=own("Examples"))
     _add(given, "example_list_with_context", 2, _FIELD.TYPE_MESSAGE, type_name=own("Examples"))
     examples_request = file.message_type.add(name="ExamplesRequest")
-    _add(examples_request, "model_spec", 1, _FIELD.TYPE_MESSAGE, type_name=_SPEC)
+    _add(examples_request, "model_spec", 1, _FIELD.TYPE_BYTES)
     _add(examples_request, "input", 2, _FIELD.TYPE_MESSAGE, type_name=own("Input"))
     multi = file.message_type.add(name="MultiInferenceRequest")
     _add(multi, "tasks", 1, _FIELD.TYPE_MESSAGE, True, _TASK)

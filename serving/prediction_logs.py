@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from serving import messages, tensors, wire
+from serving import messages, model_spec, tensors, wire
 from serving.request_log import RequestLogger
 
 logger = logging.getLogger(__name__)
@@ -41,9 +41,7 @@ class LogOptions:
 def predict_request(name: str, version: int, signature: str, inputs: Mapping[str, np.ndarray]) -> Any:
     """The messages.PredictRequest that a REST call amounts to."""
     request = messages.PredictRequest()
-    request.model_spec.name = name
-    request.model_spec.version.value = version
-    request.model_spec.signature_name = signature
+    request.model_spec = model_spec.written(model_spec.Spec(name, version, None, signature))
     for alias, array in inputs.items():
         tensors.encode(array, request.inputs.add(key=alias).value)
     return request

@@ -23,11 +23,12 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf import json_format
 
-from serving import rest_json, wire
+from serving import model_spec, rest_json, wire
 from serving.access_log import AccessLog
 from serving.engine import DEFAULT_SIGNATURE
 from serving.errors import Internal, InvalidArgument, ServingError
-from serving.handlers import Handlers, Spec
+from serving.handlers import Handlers
+from serving.model_spec import Spec
 from serving.rest_examples import examples_request
 
 logger = logging.getLogger(__name__)
@@ -277,7 +278,7 @@ class RestApi:
 
     def _status_json(self, spec: Spec) -> bytes:
         request = wire.get_model_status_pb2.GetModelStatusRequest()
-        _fill(request.model_spec, spec)
+        model_spec.fill(request.model_spec, spec)
         response = self._handlers.get_model_status(request)
         return _json(response).encode()
 
@@ -352,14 +353,6 @@ def _accepts_gzip(scope: dict[str, Any]) -> bool:
         if name == b"accept-encoding":
             return b"gzip" in value.lower()
     return False
-
-
-def _fill(proto: Any, spec: Spec) -> None:
-    proto.name = spec.name
-    if spec.version is not None:
-        proto.version.value = spec.version
-    if spec.label is not None:
-        proto.version_label = spec.label
 
 
 def _json(message: Any) -> str:

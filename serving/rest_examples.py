@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serving import messages, wire
+from serving import messages, model_spec, wire
 from serving.errors import InvalidArgument
-from serving.handlers import Spec
+from serving.model_spec import Spec
 from serving.rest_values import as_text, decoded_base64, is_base64, json_type
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64", None: "UNKNOWN"}
@@ -20,12 +20,7 @@ MAX_EXACT_FLOAT32 = 3.4028234663852886e38
 def examples_request(document: Mapping[str, Any], spec: Spec, signature: str) -> Any:
     """A messages.ExamplesRequest for the parsed body. Raises InvalidArgument."""
     request = messages.ExamplesRequest()
-    request.model_spec.name = spec.name
-    request.model_spec.signature_name = signature
-    if spec.version is not None:
-        request.model_spec.version.value = spec.version
-    if spec.label is not None:
-        request.model_spec.version_label = spec.label
+    request.model_spec = model_spec.written(spec._replace(signature=signature))
     target = request.input.example_list
     if "context" in document:
         target = request.input.example_list_with_context

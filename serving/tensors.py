@@ -21,6 +21,9 @@ from serving.errors import InvalidArgument
 # A few bytes may claim a huge shape, whose single value would then be spread over gigabytes.
 MAX_EXPANDED_BYTES = 64 * 2**20
 MAX_DIMENSIONS = 254
+# Shapes that are remembered, and how long one of them may be on the wire.
+SHAPES_KEPT = 1024
+MAX_KEPT_BYTES = 1024
 
 
 def _quantized(name: str, code: str) -> np.dtype:
@@ -115,15 +118,28 @@ def _packed_varints(values: np.ndarray) -> bytes:
     return groups[position < lengths[:, None]].tobytes()
 
 
-def _shape_of(tensor: Any, name: str) -> tuple[int, ...]:
-    proto = tensor.tensor_shape
+@functools.lru_cache(maxsize=SHAPES_KEPT)
+def _known_shape(data: bytes) -> tuple[tuple[int, ...], int]:
+    """A serialized TensorShapeProto's sizes and their product. Raises ValueError for what is no known shape."""
+    try:
+        proto = wire.tensor_shape_pb2.TensorShapeProto.FromString(data)
+    except DecodeError as error:
+        raise ValueError(f"its shape is no TensorShapeProto: {error}") from None
     shape = tuple([d.size for d in proto.dim])
     if proto.unknown_rank or len(shape) > MAX_DIMENSIONS or (shape and min(shape) < 0):
-        raise InvalidArgument(
-            f"tensor parsing error: {name} (its shape must be known: unknown_rank={proto.unknown_rank}, "
-            f"sizes {list(shape)[:8]})"
+        raise ValueError(
+            f"its shape must be known: unknown_rank={proto.unknown_rank}, sizes {list(shape)[:8]}"
         )
-    return shape
+    return shape, math.prod(shape)
+
+
+def _shape_of(tensor: Any, name: str) -> tuple[tuple[int, ...], int]:
+    data = tensor.tensor_shape
+    read = _known_shape if len(data) <= MAX_KEPT_BYTES else _known_shape.__wrapped__
+    try:
+        return read(data)
+    except ValueError as error:
+        raise InvalidArgument(f"tensor parsing error: {name} ({error})") from None
 
 
 def decode(tensor: Any, name: str) -> np.ndarray:
@@ -137,8 +153,7 @@ def decode(tensor: Any, name: str) -> np.ndarray:
             f"tensor parsing error: {name} (dtype {type_name(tensor.dtype)} is not supported)"
         )
     dtype, field, held = entry
-    shape = _shape_of(tensor, name)
-    count = math.prod(shape)
+    shape, count = _shape_of(tensor, name)
     content = tensor.tensor_content
     if content:
         if held == "bytes":
@@ -232,16 +247,18 @@ def _string_content(content: bytes, count: int, shape: tuple[int, ...], name: st
     return result.reshape(shape)
 
 
-@functools.lru_cache(maxsize=256)
-def _shape_proto(shape: tuple[int, ...]) -> Any:
-    return wire.tensor_shape_pb2.TensorShapeProto(dim=[{"size": size} for size in shape])
+@functools.lru_cache(maxsize=SHAPES_KEPT)
+def shape_bytes(shape: tuple[int, ...]) -> bytes:
+    """The serialized TensorShapeProto."""
+    proto = wire.tensor_shape_pb2.TensorShapeProto(dim=[{"size": size} for size in shape])
+    return proto.SerializeToString()
 
 
 def encode(array: np.ndarray, tensor: Any, as_content: bool = False) -> None:
     """Writes an ndarray into an empty `messages.Tensor`, as value fields or as `tensor_content`."""
     number = type_number(array.dtype)
     tensor.dtype = number
-    tensor.tensor_shape.CopyFrom(_shape_proto(array.shape))
+    tensor.tensor_shape = shape_bytes(array.shape)
     if array.size == 0:
         return
     dtype, field, held = _TYPES[number]

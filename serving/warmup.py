@@ -84,7 +84,7 @@ def _run(model: SavedModel, log: Any) -> None:
 
 def _predict(model: SavedModel, request: Any) -> None:
     twin = messages.PredictRequest.FromString(request.SerializeToString())
-    signature = predict_signature(model, twin.model_spec.signature_name)
+    signature = predict_signature(model, request.model_spec.signature_name)
     inputs = {entry.key: tensors.decode(entry.value, entry.key) for entry in twin.inputs}
     wanted = tuple(twin.output_filter)
     check_filter(signature, wanted)

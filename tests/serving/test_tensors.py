@@ -77,7 +77,7 @@ def test_strings_survive_as_values_and_as_content(strings):
     # The layout of tensor_content for strings: all lengths as varints, then all bytes.
     lengths = tensors._packed_varints(np.array([len(s) for s in strings], np.int64))
     content = messages.Tensor(dtype=7, tensor_content=lengths + b"".join(strings))
-    content.tensor_shape.dim.add(size=len(strings))
+    content.tensor_shape = tensors.shape_bytes((len(strings),))
     assert tensors.decode(content, "x").tolist() == strings
 
 
@@ -92,8 +92,7 @@ def test_any_bytes_give_a_tensor_or_a_refusal(data, kind, size):
         "bool_val",
         "uint64_val",
     ):
-        tensor = messages.Tensor(dtype=kind)
-        tensor.tensor_shape.dim.add(size=size)
+        tensor = messages.Tensor(dtype=kind, tensor_shape=tensors.shape_bytes((size,)))
         if field == "tensor_content":
             tensor.tensor_content = data
         else:
@@ -118,13 +117,15 @@ def test_too_few_or_too_many_values_follow_tensorflow(values, count, wanted):
     [
         {"dtype": 0}, {"dtype": 20}, {"dtype": 999}, {"tensor_content": b"123"}, {"sizes": [-1]}, {"sizes": [3] * 300},
         {"sizes": [2**62, 2**62]}, {"unknown_rank": True},
+        {"shape": b"\x12\x09"}, {"shape": b"\x12\x02\x08\x02" * 300},
     ],
 )  # fmt: skip
 def test_what_is_no_tensor_is_refused(change):
     tensor = messages.Tensor(dtype=change.get("dtype", 1), tensor_content=change.get("tensor_content", b""))
+    shape = wire.tensor_shape_pb2.TensorShapeProto(unknown_rank=change.get("unknown_rank", False))
     for size in change.get("sizes", [1]):
-        tensor.tensor_shape.dim.add(size=size)
-    tensor.tensor_shape.unknown_rank = change.get("unknown_rank", False)
+        shape.dim.add(size=size)
+    tensor.tensor_shape = change.get("shape", shape.SerializeToString())
     with pytest.raises(InvalidArgument, match="tensor parsing error: x"):
         tensors.decode(tensor, "x")
 
