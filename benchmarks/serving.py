@@ -17,6 +17,8 @@ measured on them too. Figures, with `ours / theirs` for rates (larger is better)
   rest_half_load_p99_ratio, grpc_half_load_p99_ratio   p99 at half load / p50 of a lone client (smaller is better);
                                  empty_half_load_p99_ratio is the empty handler's at gRPC's rate: what a machine
                                  does that stops everybody for 10 ms once a second is in it as well
+  machine_stop_ms_per_s          milliseconds of a second, on each core, that a process which never waits was stopped
+                                 for at least 1 ms, with such a process on every core: ten are what a p99 is made of
   float_val_vs_tensor_content    latency of 100 x 784 floats, one form / the other (smaller is better)
   swap_failed, swap_p99_ratio, swap_rss_growth   20 new versions under 8 clients: failed requests, p99 with /
                                  without swaps, growth of the server's memory as a share
@@ -37,6 +39,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +145,20 @@ class Bench:
             raise RuntimeError(f"the load generator failed on {address}: {done.stderr[-1000:]}")
         return json.loads(done.stdout.splitlines()[-1])
 
-    def rate(self, server: Process, payload: Path, clients: int, rest: bool = False) -> Callable[[], float]:
+    def rate(
+        self, server: Process, payload: Path, clients: int, rest: bool = False, seconds: float = 0.0
+    ) -> Callable[[], float]:
         """A side: requests per second. Keeps what each request cost the server in `.costs`."""
         address = server.rest if rest else server.grpc
+        seconds = seconds or self.seconds
 
         def run() -> float:
             before = server.cpu()
-            result = self.load(address, payload, clients)
+            result = self.load(address, payload, clients, seconds=seconds)
             if result["errors"]:
                 raise RuntimeError(f"{address}: {result['errors']} {result['error_texts']}")
             # The clock runs from the first uncounted request on, so the uncounted ones are estimated in.
-            asked = result["requests"] * (1 + self.warm_up / self.seconds)
+            asked = result["requests"] * (1 + self.warm_up / seconds)
             cost = (server.cpu() - before) / asked * 1e6
             self.costs.setdefault((server, payload, clients), []).append(cost)
             return result["rate"]
@@ -246,6 +252,7 @@ def predict_rates(bench: Bench, ours: Process, figures: dict[str, float]) -> Non
         "empty": (empty.grpc, by_grpc, half),
     }
     half_load(bench, sides, figures)
+    machine_stops(figures)
 
 
 def half_load(bench: Bench, sides: dict[str, tuple[str, Path, float]], figures: dict[str, float]) -> None:
@@ -266,6 +273,30 @@ def half_load(bench: Bench, sides: dict[str, tuple[str, Path, float]], figures: 
     table(["side", "requests/s", "lone p50 ms", "p50", "p90", "p99"], rows, title="half load")
 
 
+def _spin(seconds: float) -> list[float]:
+    """The stops of at least a millisecond of a loop that never waits."""
+    stops = []
+    last = time.perf_counter()
+    end = last + seconds
+    while last < end:
+        now = time.perf_counter()
+        if now - last >= 1e-3:
+            stops.append((now - last) * 1e3)
+        last = now
+    return stops
+
+
+def machine_stops(figures: dict[str, float], seconds: float = 3.0) -> None:
+    cores = os.cpu_count() or 1
+    with ProcessPoolExecutor(cores) as pool:
+        stops = [stop for found in pool.map(_spin, [seconds] * cores) for stop in found]
+    longest = max(stops, default=0.0)
+    print(
+        f"\n{cores} processes that never wait: {len(stops)} stops in {seconds:g} s, longest {longest:.1f} ms"
+    )
+    figures["machine_stop_ms_per_s"] = sum(stops) / seconds / cores
+
+
 def batching(
     bench: Bench, ours: Process, batched: Process, exports: dict[str, Path], figures: dict[str, float]
 ) -> None:
@@ -284,12 +315,15 @@ def batching(
     lines = []
     for suffix, payload in payloads.items():
         for clients in (32, 1):
+            rounds, seconds = bench.rounds, bench.seconds
+            if clients == 1:  # its two rates differ by less than two runs of one server do
+                rounds, seconds = 4 * rounds, seconds / 2
             rates = interleave(
                 {
-                    f"unbatched{suffix} c{clients}": bench.rate(ours, payload, clients),
-                    f"batched{suffix} c{clients}": bench.rate(batched, payload, clients),
+                    f"unbatched{suffix} c{clients}": bench.rate(ours, payload, clients, seconds=seconds),
+                    f"batched{suffix} c{clients}": bench.rate(batched, payload, clients, seconds=seconds),
                 },
-                bench.rounds,
+                rounds,
             )
             without, with_ = rates.values()
             figures[f"batched_c{clients}_gain{suffix}"] = median_ratio(with_, without)
