@@ -203,6 +203,7 @@ async def _rest(load: Load, stack: contextlib.AsyncExitStack) -> list[Ask]:
 class _Http(asyncio.Protocol):
     """One kept connection that sends the same HTTP request again and again; reconnects where it is closed."""
 
+    _CLOSE = re.compile(rb"\r\nconnection:\s*close", re.IGNORECASE)
     _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
     def __init__(self, load: Load) -> None:
@@ -224,8 +225,11 @@ class _Http(asyncio.Protocol):
             return
         if len(self._buffer) >= head + 4 + int(match[1]):
             status = int(self._buffer[9:12])
+            last = self._CLOSE.search(self._buffer, 0, head) is not None
             body, self._buffer = self._buffer[head + 4 :], b""
             self._answer.set_result((status, body))
+            if last:
+                self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None

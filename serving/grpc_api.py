@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from serving import messages, model_spec, wire
 from serving.access_log import AccessLog
-from serving.errors import Internal, InvalidArgument, ServingError
+from serving.errors import Internal, InvalidArgument, ServingError, Unavailable
 from serving.handlers import Handlers
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
 # As the original cuts them: longer texts would not fit into the trailers that clients accept.
 MESSAGE_LIMIT = 1024
+REFUSE_S = 0.1
 
 
 @dataclass
@@ -84,6 +85,7 @@ class _Rpc:
         self._name = name
         self._cls = cls
         self._call = call
+        self._handlers = handlers
         self._metrics = handlers.metrics
         self._log = log
         self._timed = timed
@@ -92,6 +94,8 @@ class _Rpc:
         started = time.perf_counter()
         model, status = "", "OK"
         try:
+            if self._timed and self._handlers.draining:
+                raise Unavailable("The server is stopping; ask another one or try again")
             request = _parsed(self._cls, data)
             model = _model_of(request)
             if self._timed:
@@ -219,6 +223,9 @@ class GrpcApi:
             await self._health.set(service, status)
 
     async def stop(self, drain_s: float) -> None:
+        """Lets running requests finish within the time. gRPC cancels what it has not yet handed over when it stops;
+        for a moment such requests are refused instead, since clients repeat what is UNAVAILABLE."""
         if self._health is not None:
             await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(min(REFUSE_S, drain_s))
         await self.server.stop(drain_s)

@@ -28,6 +28,9 @@ _TIMEOUT = (
 )
 
 
+# When the server stops, how long a kept connection may still ask for something. Its answer says that it was the last;
+# closing at once would lose what is on its way.
+LINGER_S = 0.25
 # Headers that make a request more than a plain call: uvicorn's own way knows what to do.
 _SPECIAL = frozenset((b"transfer-encoding", b"x-forwarded-for", b"x-forwarded-proto"))
 _SHORT_DIGITS = 5  # of a Content-Length: bodies under 100 kB
@@ -74,6 +77,7 @@ class RestProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _waiting = True
     _held: list[bytes] | None = None
+    _last = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -122,6 +126,7 @@ class RestProtocol(HttpToolsProtocol):
             self._held = []
         else:
             super().on_headers_complete()
+            self._close_after_last()
 
     def on_body(self, body: bytes) -> None:
         if self._held is not None:
@@ -172,6 +177,7 @@ class RestProtocol(HttpToolsProtocol):
         if not started.done:
             scope[STARTED] = started
             super().on_headers_complete()
+            self._close_after_last()
             super().on_message_complete()
         elif started.result is not None:
             self._write(started.result)
@@ -180,11 +186,27 @@ class RestProtocol(HttpToolsProtocol):
         parts = [STATUS_LINE[reply.status]]
         for name, value in (*self.server_state.default_headers, *reply.headers):
             parts += (name, b": ", value, b"\r\n")
-        parts += (b"connection: close\r\n\r\n" if reply.close else b"\r\n", reply.body)
+        close = reply.close or self._last
+        parts += (b"connection: close\r\n\r\n" if close else b"\r\n", reply.body)
         self.transport.write(b"".join(parts))
-        if reply.close:
+        if close:
             self.transport.close()
         self.on_response_complete()
+
+    def shutdown(self) -> None:
+        """The server stops: the next answer is this connection's last, and it does not stay open without one."""
+        self._last = True
+        self._close_after_last()
+        self.loop.call_later(LINGER_S, self._close_idle)
+
+    def _close_after_last(self) -> None:
+        if self._last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def _close_idle(self) -> None:
+        busy = self._held is not None or (self.cycle is not None and not self.cycle.response_complete)
+        if not busy and not self.transport.is_closing():
+            self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

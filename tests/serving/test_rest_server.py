@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from serving.rest_server import Started
+from tests.serving.processes import ServerProcess
 
 BODY = b'{"instances": [[1, 2]]}'
 ANSWER = {"predictions": [[4.0, 7.0]]}
@@ -108,8 +112,6 @@ def test_requests_in_one_packet_are_answered_in_their_order(connection):
 
 
 def test_a_short_body_over_the_limit_is_refused_and_the_connection_closed(models_root):
-    from tests.serving.processes import ServerProcess
-
     flags = (
         f"--model_base_path={models_root / 'scaled'}",
         "--model_name=scaled",
@@ -123,6 +125,31 @@ def test_a_short_body_over_the_limit_is_refused_and_the_connection_closed(models
             assert (status, headers["connection"]) == (413, "close")
             assert "larger than 20 bytes" in json.loads(body)["error"]
             assert connection.recv(1) == b""
+
+
+def test_a_stopping_server_answers_what_kept_connections_still_ask(models_root):
+    flags = (f"--model_base_path={models_root / 'scaled'}", "--model_name=scaled")
+    ends = []
+
+    def ask_until_the_last(connection):
+        while True:
+            connection.sendall(PLAIN)
+            [(status, headers, body)] = answers(connection)
+            assert (status, json.loads(body)) == (200, ANSWER)
+            if headers.get("connection") == "close":
+                return connection.recv(1)
+
+    with ServerProcess(*flags) as server, contextlib.ExitStack() as stack:
+        host, port = server.rest_address.split(":")
+        connections = [socket.create_connection((host, int(port)), timeout=30) for _ in range(9)]
+        *busy, idle = [stack.enter_context(connection) for connection in connections]
+        with ThreadPoolExecutor(len(busy)) as pool:
+            asking = [pool.submit(ask_until_the_last, connection) for connection in busy]
+            time.sleep(0.3)
+            assert server.terminate() == 0
+            ends = [future.result(30) for future in asking]
+        assert ends == [b""] * len(busy)
+        assert idle.recv(1) == b""
 
 
 def test_what_needs_no_waiting_is_done_at_once():

@@ -269,6 +269,16 @@ def test_batching_gives_every_request_its_own_rows(served, models_root, tmp_path
         assert wrong == []
 
 
+def test_a_stopping_server_refuses_what_comes_late(served, base):
+    server = served(*single(base))
+    client = Client(server)
+    assert client.version() == 1
+    server.server.handlers.draining = True
+    stopping = ("UNAVAILABLE", "The server is stopping; ask another one or try again")
+    assert refused(client.version) == stopping
+    assert client.states()[1][0] == "AVAILABLE"
+
+
 def test_sampled_requests_of_both_apis_are_logged(served, base, tmp_path):
     server = served(*single(base), f"--request_log_dir={tmp_path / 'logs'}", "--request_log_rate=1")
     client = Client(server)
