@@ -15,14 +15,14 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor
 
 import numpy as np
 
 from serving.batching_parameters import BatchingParameters
 from serving.errors import InvalidArgument, ResourceExhausted, Unavailable
 
-__all__ = ["Batcher", "BatchingParameters"]
+__all__ = ["Batcher", "BatchingParameters", "Request"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -31,21 +31,40 @@ class NotByRows(Exception):
     """The model's output has not one row per input row, so it cannot be divided among requests."""
 
 
-class _Task:
-    __slots__ = ("future", "inputs", "rows")
+class Request:
+    """Arrays to run, and what became of them: `done(request)` is called once, on the thread that finished it,
+    with `result` or `error` set.
 
-    def __init__(self, inputs: Arrays, rows: int) -> None:
+    Whoever wants it no more sets `abandoned`; if it has not begun by then, it does not reach the model and its
+    error is CancelledError. A concurrent.futures.Future does the same with a lock, a condition and a list, which
+    cost more than a request's share of a batch.
+    """
+
+    __slots__ = ("abandoned", "done", "error", "inputs", "result", "rows")
+
+    def __init__(self, inputs: Arrays, done: Callable[[Request], None]) -> None:
         self.inputs = inputs
-        self.rows = rows
-        self.future: Future[Arrays] = Future()
+        self.rows = 0
+        self.done = done
+        self.result: Arrays = {}
+        self.error: BaseException | None = None
+        self.abandoned = False
+
+    def finish(self, result: Arrays) -> None:
+        self.result = result
+        self.done(self)
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.done(self)
 
 
 class _Batch:
-    __slots__ = ("closed", "key", "opened", "rows", "tasks")
+    __slots__ = ("closed", "key", "opened", "requests", "rows")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
-        self.tasks: list[_Task] = []
+        self.requests: list[Request] = []
         self.rows = 0
         self.closed = False
         self.opened = time.monotonic()
@@ -85,41 +104,41 @@ class Batcher:
         """Requests that wait for a batch to be run."""
         return self._waiting
 
-    def submit(self, inputs: Arrays, pool: Executor | None = None) -> Future[Arrays]:
-        """The future of this request's outputs. Where nothing else runs and `run_idle_inline` is set, the
-        request waits for no batch and wakes no batch thread: it runs before this returns, on the caller's
-        thread, or in `pool` where the caller's thread is an event loop. The same goes for requests that cannot
-        be batched (an input without rows, inputs with unequal rows).
+    def submit(self, request: Request, pool: Executor | None = None, company: bool = False) -> None:
+        """Takes a request in. Where nothing else runs, `run_idle_inline` is set and no `company` follows at once,
+        it waits for no batch and wakes no batch thread: it runs before this returns, on the caller's thread, or
+        in `pool` where the caller's thread is an event loop. The same goes for requests that cannot be batched
+        (an input without rows, inputs with unequal rows).
 
         Raises ResourceExhausted (queue full), InvalidArgument (more rows than a batch takes), Unavailable
-        (closed); errors of `run` come through the future.
+        (closed), and then never calls the request's `done`; errors of `run` come through the request.
         """
-        key, rows = _describe(inputs, self._parameters.pad_variable_length_inputs)
+        key, rows = _describe(request.inputs, self._parameters.pad_variable_length_inputs)
         if rows > self._parameters.max_batch_size:
             self._check_oversized(rows)
             key = None
-        task = _Task(inputs, rows)
+        request.rows = rows
         with self._change:
             if self._closed:
                 raise Unavailable("The model is being unloaded; try again.")
             alone = key is None or not self._by_rows
-            idle = self._parameters.run_idle_inline and not self._batches and self._lane_free()
+            at_once = self._parameters.run_idle_inline and not company
+            idle = at_once and not self._batches and self._lane_free()
             if alone:
                 self._outside += 1
             elif idle:
                 self._running += 1
             else:
-                self._enqueue(task, key)
+                self._enqueue(request, key)
         if not (alone or idle):
-            return task.future
+            return
         if pool is None:
-            self._run_at_once(task, alone)
+            self._run_at_once(request, alone)
         else:
-            pool.submit(self._run_at_once, task, alone)
-        return task.future
+            pool.submit(self._run_at_once, request, alone)
 
-    def _run_at_once(self, task: _Task, alone: bool) -> None:
-        self._execute([task], alone)
+    def _run_at_once(self, request: Request, alone: bool) -> None:
+        self._execute([request], alone)
         self._ran(alone)
 
     def close(self) -> None:
@@ -144,10 +163,10 @@ class Batcher:
                 f"Task size {rows} is larger than maximum input batch size {limits.max_batch_size}"
             )
 
-    def _enqueue(self, task: _Task, key: Hashable) -> None:
+    def _enqueue(self, request: Request, key: Hashable) -> None:
         batch = self._open.get(key)
         limit = self._parameters.slice_size
-        if batch is None or batch.rows + task.rows > limit:
+        if batch is None or batch.rows + request.rows > limit:
             if len(self._batches) >= self._parameters.max_enqueued_batches:
                 raise ResourceExhausted("The batch scheduling queue to which this task was submitted is full")
             if batch is not None:
@@ -155,8 +174,8 @@ class Batcher:
             batch = _Batch(key)
             self._batches.append(batch)
             self._open[key] = batch
-        batch.tasks.append(task)
-        batch.rows += task.rows
+        batch.requests.append(request)
+        batch.rows += request.rows
         batch.closed = batch.rows >= limit
         self._waiting += 1
         if len(self._threads) < self._parameters.num_batch_threads:
@@ -180,8 +199,8 @@ class Batcher:
                 if self._batches and self._lane_free():
                     # This thread may have been the one that watched the clock for them.
                     self._change.notify()
-            self._execute(batch.tasks, alone=False)
-            batch.tasks = []
+            self._execute(batch.requests, alone=False)
+            batch.requests = []
             self._ran(alone=False)
 
     def _ran(self, alone: bool) -> None:
@@ -206,62 +225,65 @@ class Batcher:
                     self._batches.remove(batch)
                     if self._open.get(batch.key) is batch:
                         del self._open[batch.key]
-                    self._waiting -= len(batch.tasks)
+                    self._waiting -= len(batch.requests)
                     return batch
                 soonest = left if soonest is None else min(soonest, left)
             if self._closed and not self._batches:
                 return None
             self._change.wait(soonest)
 
-    def _execute(self, tasks: list[_Task], alone: bool) -> None:
-        """Runs the tasks that nobody has cancelled, together if that goes well, else one by one. Whatever
-        goes wrong, also an interrupt, ends in the futures: a request that is never answered is worse."""
-        tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
-        if not tasks:
+    def _execute(self, requests: list[Request], alone: bool) -> None:
+        """Runs the requests that somebody still wants, together if that goes well, else one by one. Whatever
+        goes wrong, also an interrupt, ends in the requests: one that is never answered is worse."""
+        wanted = []
+        for request in requests:
+            if request.abandoned:
+                request.fail(CancelledError())
+            else:
+                wanted.append(request)
+        if not wanted:
             return
         if not alone:
             try:
-                results = self._together(tasks)
+                results = self._together([r.inputs for r in wanted], [r.rows for r in wanted])
             except NotByRows:
                 self._by_rows = False
             except BaseException as error:
-                if len(tasks) == 1:
-                    tasks[0].future.set_exception(error)
+                if len(wanted) == 1:
+                    wanted[0].fail(error)
                     return
             else:
-                for task, result in zip(tasks, results, strict=True):
-                    task.future.set_result(result)
+                for request, result in zip(wanted, results, strict=True):
+                    request.finish(result)
                 return
-        for task in tasks:
+        for request in wanted:
             try:
-                result = self._one(task)
+                result = self._one(request.inputs, request.rows)
             except BaseException as error:
-                task.future.set_exception(error)
+                request.fail(error)
             else:
-                task.future.set_result(result)
+                request.finish(result)
 
-    def _together(self, tasks: list[_Task]) -> list[Arrays]:
-        rows = sum(task.rows for task in tasks)
-        padded = self._padded(rows)
-        if len(tasks) == 1 and padded == rows:
-            self._count(rows, rows)
-            return [self._run(tasks[0].inputs)]
-        merged = _merge([task.inputs for task in tasks], padded - rows)
-        outputs = self._run(merged)
-        self._count(rows, padded)
-        return _split(outputs, [task.rows for task in tasks], padded)
+    def _together(self, inputs: list[Arrays], rows: list[int]) -> list[Arrays]:
+        total = sum(rows)
+        padded = self._padded(total)
+        if len(inputs) == 1 and padded == total:
+            self._count(total, total)
+            return [self._run(inputs[0])]
+        outputs = self._run(_merge(inputs, padded - total))
+        self._count(total, padded)
+        return _split(outputs, rows, padded)
 
-    def _one(self, task: _Task) -> Arrays:
+    def _one(self, inputs: Arrays, rows: int) -> Arrays:
         """A request by itself, in slices where it is larger than one run may be."""
         limit = self._parameters.slice_size
-        if task.rows <= limit or not self._parameters.enable_large_batch_splitting:
-            self._count(task.rows, task.rows)
-            return self._run(task.inputs)
+        if rows <= limit or not self._parameters.enable_large_batch_splitting:
+            self._count(rows, rows)
+            return self._run(inputs)
         parts = []
-        for start in range(0, task.rows, limit):
-            part = {name: array[start : start + limit] for name, array in task.inputs.items()}
-            rows = min(limit, task.rows - start)
-            parts += self._together([_Task(part, rows)])
+        for start in range(0, rows, limit):
+            part = {name: array[start : start + limit] for name, array in inputs.items()}
+            parts += self._together([part], [min(limit, rows - start)])
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _padded(self, rows: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.batching import Batcher, BatchingParameters
+from serving.batching import Batcher, BatchingParameters, Request
 from serving.errors import InvalidArgument, ResourceExhausted, Unavailable
 
 
@@ -72,6 +72,22 @@ def in_thread(function, *arguments):
     return result
 
 
+def submit(batcher, inputs, pool=None):
+    """A future of the request's outputs; `.request` is the request."""
+    future = Future()
+
+    def done(request):
+        assert not future.done()
+        if request.error is not None:
+            future.set_exception(request.error)
+        else:
+            future.set_result(request.result)
+
+    future.request = Request(inputs, done)
+    batcher.submit(future.request, pool)
+    return future
+
+
 requests_of_rows = st.lists(
     st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=5), min_size=1, max_size=25
 )
@@ -102,7 +118,7 @@ def test_every_request_gets_exactly_its_own_rows_in_order(requests, lanes, timeo
     )
 
     def client(number):
-        return [(request, batcher.submit(rows(*request))) for request in requests[number::clients]]
+        return [(request, submit(batcher, rows(*request))) for request in requests[number::clients]]
 
     submitted = [in_thread(client, number) for number in range(clients)]
     for requested, future in [pair for done in submitted for pair in done.result(30)]:
@@ -127,13 +143,13 @@ def test_close_runs_everything_that_still_waits(requests, lanes):
             num_batch_threads=lanes,
         ),
     )
-    futures = [batcher.submit(rows(*request)) for request in requests]
+    futures = [submit(batcher, rows(*request)) for request in requests]
     batcher.close()
     assert all(future.done() for future in futures)
     for request, future in zip(requests, futures, strict=True):
         np.testing.assert_array_equal(future.result()["y"], rows(*request)["x"] * 2)
     with pytest.raises(Unavailable):
-        batcher.submit(rows(1.0))
+        submit(batcher, rows(1.0))
 
 
 @settings(max_examples=40, deadline=None)
@@ -155,7 +171,7 @@ def test_only_requests_of_equal_dtype_and_inner_shape_share_a_batch(kinds):
         model,
         BatchingParameters(max_batch_size=100, batch_timeout_micros=60_000_000, max_enqueued_batches=100),
     )
-    futures = [batcher.submit({"x": np.ones((2, width), dtype)}) for dtype, width in kinds]
+    futures = [submit(batcher, {"x": np.ones((2, width), dtype)}) for dtype, width in kinds]
     batcher.close()
     for (dtype, width), future in zip(kinds, futures, strict=True):
         result = future.result()["y"]
@@ -171,7 +187,7 @@ def test_a_lone_request_runs_on_the_thread_of_its_caller(made):
         BatchingParameters.adaptive(),
     )
     before = threading.active_count()
-    assert batcher.submit(rows(1, 2)).result(0)["y"].tolist() == [[2], [4]]
+    assert submit(batcher, rows(1, 2)).result(0)["y"].tolist() == [[2], [4]]
     assert threads == [threading.current_thread()]
     assert threading.active_count() == before
 
@@ -179,9 +195,9 @@ def test_a_lone_request_runs_on_the_thread_of_its_caller(made):
 def test_what_arrives_while_the_model_runs_is_the_next_batch(made):
     gate = Gate()
     batcher = made(gate, BatchingParameters.adaptive())
-    first = in_thread(batcher.submit, rows(1))
+    first = in_thread(submit, batcher, rows(1))
     assert gate.entered.acquire(timeout=30)
-    later = [batcher.submit(rows(value)) for value in (2, 3, 4)]
+    later = [submit(batcher, rows(value)) for value in (2, 3, 4)]
     assert batcher.queue_depth == 3
     gate.open.set()
     assert first.result(30).result(30)["y"].tolist() == [[2]]
@@ -196,22 +212,22 @@ def test_a_full_queue_refuses_and_recovers(made):
         gate,
         BatchingParameters(max_batch_size=2, max_enqueued_batches=2, num_batch_threads=1),
     )
-    running = batcher.submit(rows(1, 2))
+    running = submit(batcher, rows(1, 2))
     assert gate.entered.acquire(timeout=30)
-    waiting = [batcher.submit(rows(1)) for _ in range(4)]
+    waiting = [submit(batcher, rows(1)) for _ in range(4)]
     with pytest.raises(
         ResourceExhausted, match=r"batch scheduling queue to which this task was submitted is full$"
     ):
-        batcher.submit(rows(1))
+        submit(batcher, rows(1))
     gate.open.set()
     wait([running, *waiting], 30)
-    assert batcher.submit(rows(5)).result(30)["y"].tolist() == [[10]]
+    assert submit(batcher, rows(5)).result(30)["y"].tolist() == [[10]]
 
 
 def test_a_request_larger_than_a_batch_is_refused_with_the_originals_text(made):
     batcher = made(double, BatchingParameters(max_batch_size=2))
     with pytest.raises(InvalidArgument, match=r"^Task size 3 is larger than maximum input batch size 2$"):
-        batcher.submit(rows(1, 2, 3))
+        submit(batcher, rows(1, 2, 3))
 
 
 def test_a_request_larger_than_a_batch_is_sliced_where_the_parameters_say_so(made):
@@ -226,14 +242,14 @@ def test_a_request_larger_than_a_batch_is_sliced_where_the_parameters_say_so(mad
         ),
         lambda size, padded: ran.append((size, padded)),
     )
-    assert batcher.submit(rows(1, 2, 3, 4, 5)).result(30)["y"].ravel().tolist() == [2, 4, 6, 8, 10]
+    assert submit(batcher, rows(1, 2, 3, 4, 5)).result(30)["y"].ravel().tolist() == [2, 4, 6, 8, 10]
     assert ran == [(2, 2), (2, 2), (1, 2)]
 
 
 def test_the_adaptive_mode_runs_a_huge_request_alone(made):
     ran = []
     batcher = made(double, BatchingParameters.adaptive(), lambda size, padded: ran.append(size))
-    assert len(batcher.submit(rows(*range(1000))).result(30)["y"]) == 1000
+    assert len(submit(batcher, rows(*range(1000))).result(30)["y"]) == 1000
     assert ran == [1000]
 
 
@@ -244,7 +260,7 @@ def test_one_bad_request_fails_alone(made):
         return double(inputs)
 
     batcher = made(model, BatchingParameters(max_batch_size=5, batch_timeout_micros=60_000_000))
-    futures = [batcher.submit(rows(value)) for value in (1, 2, -3, 4, 5)]
+    futures = [submit(batcher, rows(value)) for value in (1, 2, -3, 4, 5)]
     assert [f.result(30)["y"].item() for i, f in enumerate(futures) if i != 2] == [2, 4, 8, 10]
     with pytest.raises(InvalidArgument, match="negative"):
         futures[2].result(30)
@@ -253,13 +269,13 @@ def test_one_bad_request_fails_alone(made):
 def test_a_model_whose_output_is_not_by_rows_still_answers_every_request(made):
     gate = Gate(lambda inputs: {"total": inputs["x"].sum()})
     batcher = made(gate, BatchingParameters.adaptive())
-    first = in_thread(batcher.submit, rows(1))
+    first = in_thread(submit, batcher, rows(1))
     assert gate.entered.acquire(timeout=30)
-    later = [batcher.submit(rows(value)) for value in (2, 3)]
+    later = [submit(batcher, rows(value)) for value in (2, 3)]
     gate.open.set()
     assert first.result(30).result(30)["total"] == 1
     assert [f.result(30)["total"] for f in later] == [2, 3]
-    assert batcher.submit(rows(4, 5)).result(0)["total"] == 9
+    assert submit(batcher, rows(4, 5)).result(0)["total"] == 9
 
 
 @pytest.mark.parametrize(
@@ -274,8 +290,8 @@ def test_a_model_whose_output_is_not_by_rows_still_answers_every_request(made):
 )
 def test_requests_that_have_no_common_rows_run_alone(made, pool, inputs):
     batcher = made(lambda given: dict(given), BatchingParameters(batch_timeout_micros=60_000_000))
-    assert set(batcher.submit(inputs).result(0)) == set(inputs)
-    assert set(batcher.submit(inputs, pool).result(30)) == set(inputs)
+    assert set(submit(batcher, inputs).result(0)) == set(inputs)
+    assert set(submit(batcher, inputs, pool).result(30)) == set(inputs)
 
 
 def test_a_caller_that_must_not_wait_is_never_the_one_who_runs(made, pool):
@@ -285,7 +301,7 @@ def test_a_caller_that_must_not_wait_is_never_the_one_who_runs(made, pool):
         BatchingParameters.adaptive(),
     )
     for inputs in (rows(1), rows(*range(1000)), {"x": np.float32(2)}):
-        batcher.submit(inputs, pool).add_done_callback(lambda done: done.exception())
+        submit(batcher, inputs, pool)
     batcher.close()
     assert len(threads) == 3
     assert threading.current_thread() not in threads
@@ -307,24 +323,24 @@ def test_unlike_inner_sizes_are_filled_up_with_the_first_value_where_asked(made)
             pad_variable_length_inputs=True,
         ),
     )
-    futures = [batcher.submit({"x": np.array(x)}) for x in ([[1, 2, 3]], [[7]], [[5, 6]])]
+    futures = [submit(batcher, {"x": np.array(x)}) for x in ([[1, 2, 3]], [[7]], [[5, 6]])]
     batcher.close()
     assert seen == [[[1, 2, 3], [7, 7, 7], [5, 6, 5], [5, 6, 5]]]
     assert [f.result()["y"].tolist() for f in futures] == [[6], [21], [16]]
 
 
-def test_a_cancelled_request_does_not_reach_the_model(made):
+def test_an_abandoned_request_does_not_reach_the_model(made):
     gate = Gate()
     batcher = made(gate, BatchingParameters.adaptive())
-    in_thread(batcher.submit, rows(1))
+    in_thread(submit, batcher, rows(1))
     assert gate.entered.acquire(timeout=30)
-    gone, stays = batcher.submit(rows(2)), batcher.submit(rows(3))
-    assert gone.cancel()
+    gone, stays = submit(batcher, rows(2)), submit(batcher, rows(3))
+    gone.request.abandoned = True
     gate.open.set()
     assert stays.result(30)["y"].tolist() == [[6]]
     assert gate.sizes == [1, 1]
     with pytest.raises(CancelledError):
-        gone.result(0)
+        gone.result(30)
 
 
 def test_the_timer_of_a_second_batch_runs_while_the_first_executes(made):
@@ -332,8 +348,8 @@ def test_the_timer_of_a_second_batch_runs_while_the_first_executes(made):
     batcher = made(
         gate, BatchingParameters(max_batch_size=8, batch_timeout_micros=20_000, num_batch_threads=2)
     )
-    first = batcher.submit(rows(1))
-    second = batcher.submit({"x": np.ones((1, 2), np.float32)})  # another shape: another batch
+    first = submit(batcher, rows(1))
+    second = submit(batcher, {"x": np.ones((1, 2), np.float32)})  # another shape: another batch
     assert gate.entered.acquire(timeout=30)
     assert gate.entered.acquire(timeout=30)
     gate.open.set()
@@ -346,14 +362,14 @@ def test_strings_are_batched_too(made):
         lambda inputs: {"y": np.array([len(v) for v in inputs["x"]])},
         BatchingParameters(max_batch_size=2, batch_timeout_micros=60_000_000),
     )
-    futures = [batcher.submit({"x": np.array([text], dtype=object)}) for text in (b"a", b"bcd")]
+    futures = [submit(batcher, {"x": np.array([text], dtype=object)}) for text in (b"a", b"bcd")]
     assert [f.result(30)["y"].tolist() for f in futures] == [[1], [3]]
 
 
 def test_close_waits_for_a_request_that_runs_inline(made):
     gate = Gate()
     batcher = made(gate, BatchingParameters.adaptive())
-    running = in_thread(batcher.submit, rows(1))
+    running = in_thread(submit, batcher, rows(1))
     assert gate.entered.acquire(timeout=30)
     closing = in_thread(batcher.close)
     time.sleep(0.05)
