@@ -11,8 +11,8 @@ measured on them too. Figures, with `ours / theirs` for rates (larger is better)
   predict_c8_vs_plain_signature  the same / a server that calls tf.saved_model.load's signature
   batched_c32_gain, batched_c1_gain  --enable_batching (adaptive) / without, on a recurrent model whose call has a
                                  price of its own; with _rows (tf.Examples), _dense, _digits, _card_fraud on the
-                                 others. A call of those small ones costs 10-40 us, less than gRPC itself, so there
-                                 is nothing for a batch to save there: about 1 is right
+                                 others. A call of rows, dense and card_fraud costs 10-40 us, a tenth of what gRPC
+                                 does: little more than 1 is all there is to gain there
   rest_c8_vs_fastapi_keras       REST predict / FastAPI with a Keras model's call
   rest_half_load_p99_ratio, grpc_half_load_p99_ratio   p99 at half load / p50 of a lone client (smaller is better);
                                  empty_half_load_p99_ratio is the empty handler's at gRPC's rate: what a machine
