@@ -23,7 +23,7 @@ import numpy as np
 from serving.batching import Batcher, Request
 from serving.core.servable import Handle
 from serving.engine import SavedModel, Signature
-from serving.errors import DeadlineExceeded, ServingError
+from serving.errors import DeadlineExceeded
 
 # A call that takes longer than this would be felt by the other requests on the loop.
 QUICK_S = 0.5e-3
@@ -118,7 +118,7 @@ class Crowd:
         for request in gathered:
             try:
                 batcher.submit(request, pool, company=count > 1)
-            except ServingError as error:
+            except Exception as error:
                 request.fail(error)
 
 

@@ -27,7 +27,6 @@ _TIMEOUT = (
     b"content-length: 52\r\n\r\n" + b'{\n    "error": "The request did not arrive in time"\n}'
 )
 
-
 # When the server stops, how long a kept connection may still ask for something. Its answer says that it was the last;
 # closing at once would lose what is on its way.
 LINGER_S = 0.25
@@ -94,6 +93,9 @@ class RestProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as upgrade:
+                if self.parser.get_method() == b"CONNECT":
+                    self.send_400_response("Invalid HTTP request received.")
+                    return
                 data = self._without_upgrade() + data[upgrade.args[0] :]
             except httptools.HttpParserError:
                 self.send_400_response("Invalid HTTP request received.")

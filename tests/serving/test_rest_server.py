@@ -96,6 +96,17 @@ def test_a_client_that_asks_before_it_sends_is_told_to_go_on(connection):
     assert json.loads(answers(connection)[0][2]) == ANSWER
 
 
+@pytest.mark.parametrize(
+    "asks", ["CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+)
+def test_what_is_no_call_at_all_is_refused_and_the_connection_closed(connection, asks):
+    connection.sendall(asks.encode())
+    [(status, headers, body)] = answers(connection)
+    assert (status, headers["connection"]) == (400, "close")
+    assert body == b"Invalid HTTP request received."
+    assert connection.recv(1) == b""
+
+
 def test_requests_in_one_packet_are_answered_in_their_order(connection):
     slow = request(b"POST /v1/models/pair:predict HTTP/1.1", HEAVY)
     bad = request(POST, b'{"instances": [[1], [2, 3]]}')
