@@ -310,7 +310,8 @@ def _new(options: argparse.Namespace) -> None:
 
     folder = scaffold.create(options.name)
     print(
-        f"{folder} is a working project. Next:\n  viaduct run {options.name}\n  viaduct show {options.name}"
+        f"{folder} is a working project. Next:\n  viaduct run {options.name}\n  viaduct show {options.name}\n"
+        f"  viaduct compile {options.name}    writes ir.json, which belongs to the project"
     )
 
 

@@ -18,7 +18,6 @@ REQUIRED = {
     "model.py": ("run_fn",),
     "pipeline.py": ("create_pipeline",),
 }
-TEXT_FILES = ("README.md", "ir.json")
 
 
 def project(name: str) -> list[str]:
@@ -28,7 +27,8 @@ def project(name: str) -> list[str]:
         card = registry.get(name)
     except ProjectError as error:
         return [str(error)]
-    findings = [f"{name}/{file}: missing" for file in TEXT_FILES if not (folder / file).exists()]
+    texts = {"README.md": "", "ir.json": f"; `viaduct compile {name}` writes it"}
+    findings = [f"{name}/{file}: missing{how}" for file, how in texts.items() if not (folder / file).exists()]
     for file, functions in REQUIRED.items():
         findings += _missing_functions(folder / file, functions, name)
     if (folder / "ir.json").exists():

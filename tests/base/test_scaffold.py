@@ -18,6 +18,7 @@ def test_a_new_project_passes_the_linter_whatever_its_name(tmp_path, monkeypatch
         (tmp_path / package).parent.mkdir(exist_ok=True)
         (tmp_path / package).touch()
     monkeypatch.setattr(scaffold, "ROOMS", rooms)
+    monkeypatch.setattr(scaffold.registry, "names", list)
     made = scaffold.create(name)
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
