@@ -139,7 +139,7 @@ class _Progress:
         newest = max(result.versions, key=lambda v: result.versions[v].last_s, default=0)
         version = f"  version {newest}" if newest else ""
         latency = f"p50 {p50:7.2f} ms  p99 {p99:7.2f} ms"
-        line = f"{seconds:5.0f} s  {rate:8,.0f}/s  {latency}  errors {result.errors.total()}{version}"
+        line = f"{seconds:5.1f} s  {rate:8,.0f}/s  {latency}  errors {result.errors.total()}{version}"
         print(
             f"\r{line}\x1b[K" if self._live else line,
             end="" if self._live else "\n",
