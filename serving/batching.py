@@ -50,6 +50,22 @@ class Request:
         self.error: BaseException | None = None
         self.abandoned = False
 
+    def begin(self) -> bool:
+        """Whether somebody still wants it; if not, it is over."""
+        if not self.abandoned:
+            return True
+        self.fail(CancelledError())
+        return False
+
+    def settle(self, run: Callable[..., Arrays], *arguments: object) -> None:
+        """Ends with what `run` returns or raises."""
+        try:
+            result = run(*arguments)
+        except BaseException as error:
+            self.fail(error)
+        else:
+            self.finish(result)
+
     def finish(self, result: Arrays) -> None:
         self.result = result
         self.done(self)
@@ -235,12 +251,7 @@ class Batcher:
     def _execute(self, requests: list[Request], alone: bool) -> None:
         """Runs the requests that somebody still wants, together if that goes well, else one by one. Whatever
         goes wrong, also an interrupt, ends in the requests: one that is never answered is worse."""
-        wanted = []
-        for request in requests:
-            if request.abandoned:
-                request.fail(CancelledError())
-            else:
-                wanted.append(request)
+        wanted = [request for request in requests if request.begin()]
         if not wanted:
             return
         if not alone:
@@ -257,12 +268,7 @@ class Batcher:
                     request.finish(result)
                 return
         for request in wanted:
-            try:
-                result = self._one(request.inputs, request.rows)
-            except BaseException as error:
-                request.fail(error)
-            else:
-                request.finish(result)
+            request.settle(self._one, request.inputs, request.rows)
 
     def _together(self, inputs: list[Arrays], rows: list[int]) -> list[Arrays]:
         total = sum(rows)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from serving import wire
+from serving import model_spec, wire
 from serving.client import Client, Signature
 from serving.client_protocol import DEFAULT_SIGNATURE, Address, Spec, named
 from serving.client_rest import _path, _to_json
@@ -71,12 +71,7 @@ def inputs_for(
 def grpc_payload(spec: Spec, inputs: Mapping[str, np.ndarray], signature: str = DEFAULT_SIGNATURE) -> bytes:
     """A serialized PredictRequest."""
     request = wire.predict_pb2.PredictRequest()
-    request.model_spec.name = spec.model
-    request.model_spec.signature_name = signature
-    if spec.version is not None:
-        request.model_spec.version.value = spec.version
-    elif spec.label is not None:
-        request.model_spec.version_label = spec.label
+    model_spec.fill(request.model_spec, model_spec.Spec(*spec, signature))
     for name, array in inputs.items():
         request.inputs[name].CopyFrom(encode(array, name))
     return request.SerializeToString()

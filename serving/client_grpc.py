@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 from google.protobuf import text_format
 
-from serving import wire
+from serving import model_spec, wire
 from serving.client_protocol import Address, Protocol, Row, Spec, Steps
 from serving.client_tensors import decode, dtype_name, encode, example
 from serving.client_types import ModelMetadata, Scored, Signature, TensorInfo, Tls, VersionStatus
@@ -112,13 +112,7 @@ class GrpcProtocol(Protocol):
 
 
 def _fill(target: Any, spec: Spec, signature: str) -> None:
-    target.name = spec.model
-    if signature:
-        target.signature_name = signature
-    if spec.version is not None:
-        target.version.value = spec.version
-    elif spec.label is not None:
-        target.version_label = spec.label
+    model_spec.fill(target, model_spec.Spec(*spec, signature))
 
 
 def _input(rows: Sequence[Row]) -> Any:

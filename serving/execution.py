@@ -16,7 +16,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 
@@ -188,18 +188,18 @@ class Runner:
                 return self._call(name, signature, inputs, wanted, small)
             finally:
                 handle.release()
+        submit: Callable[[Request], object]
         if batcher is None:
             call = functools.partial(
                 self._call_for, name=name, signature=signature, wanted=wanted, small=small
             )
-            return await self._outcome(functools.partial(self._pool.submit, call), inputs, handle, timeout_s)
-        if crowd is None:
+            submit = functools.partial(self._pool.submit, call)
+        elif crowd is None:
             submit = functools.partial(batcher.submit, pool=self._pool)
-            outputs = await self._outcome(submit, inputs, handle, timeout_s)
         else:
-            with crowd:
-                submit = functools.partial(crowd.submit, batcher=batcher, pool=self._pool)
-                outputs = await self._outcome(submit, inputs, handle, timeout_s)
+            submit = functools.partial(crowd.submit, batcher=batcher, pool=self._pool)
+        with crowd or contextlib.nullcontext():
+            outputs = await self._outcome(submit, inputs, handle, timeout_s)
         return {alias: outputs[alias] for alias in wanted} if wanted else outputs
 
     def _call(
@@ -216,19 +216,13 @@ class Runner:
     def _call_for(
         self, request: Request, name: str, signature: Signature, wanted: tuple[str, ...], small: bool
     ) -> None:
-        try:
-            if request.abandoned:
-                raise CancelledError
-            outputs = self._call(name, signature, request.inputs, wanted, small)
-        except BaseException as error:
-            request.fail(error)
-        else:
-            request.finish(outputs)
+        if request.begin():
+            request.settle(self._call, name, signature, request.inputs, wanted, small)
 
     async def _outcome(
-        self, start: Callable[[Request], object], inputs: Arrays, handle: Handle, timeout_s: float | None
+        self, submit: Callable[[Request], object], inputs: Arrays, handle: Handle, timeout_s: float | None
     ) -> Arrays:
-        """What becomes of a request that `start` gives to another thread."""
+        """What becomes of a request that `submit` gives to another thread."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Arrays] = loop.create_future()
 
@@ -238,7 +232,7 @@ class Runner:
 
         request = Request(inputs, done)
         try:
-            start(request)
+            submit(request)
         except BaseException:
             handle.release()
             raise

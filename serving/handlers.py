@@ -242,8 +242,7 @@ class Handlers:
             signatures = wire.get_model_metadata_pb2.SignatureDefMap()
             for name, definition in handle.servable.definitions.items():
                 signatures.signature_def[name].CopyFrom(definition)
-            response.model_spec.name = handle.id.name
-            response.model_spec.version.value = handle.id.version
+            model_spec.fill(response.model_spec, Spec(*handle.id))
         response.metadata[SIGNATURE_DEF].Pack(signatures)
         return response
 

@@ -44,6 +44,7 @@ def fill(proto: Any, spec: Spec) -> None:
         proto.version_label = spec.label
 
 
+@functools.lru_cache(maxsize=SPECS_KEPT)
 def _read(data: bytes) -> Spec:
     try:
         return spec_of(wire.model_pb2.ModelSpec.FromString(data))
@@ -53,22 +54,19 @@ def _read(data: bytes) -> Spec:
         ) from None
 
 
+@functools.lru_cache(maxsize=SPECS_KEPT)
 def _write(spec: Spec) -> bytes:
     proto = wire.model_pb2.ModelSpec()
     fill(proto, spec)
     return proto.SerializeToString()
 
 
-_remember_read = functools.lru_cache(maxsize=SPECS_KEPT)(_read)
-_remember_written = functools.lru_cache(maxsize=SPECS_KEPT)(_write)
-
-
 def read(data: bytes) -> Spec:
     """The Spec of a serialized ModelSpec. Raises InvalidArgument."""
-    return (_remember_read if len(data) <= MAX_KEPT else _read)(data)
+    return (_read if len(data) <= MAX_KEPT else _read.__wrapped__)(data)
 
 
 def written(spec: Spec) -> bytes:
     """The serialized ModelSpec."""
     size = len(spec.name) + len(spec.label or "") + len(spec.signature)
-    return (_remember_written if size <= MAX_KEPT else _write)(spec)
+    return (_write if size <= MAX_KEPT else _write.__wrapped__)(spec)

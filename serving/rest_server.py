@@ -127,8 +127,7 @@ class RestProtocol(HttpToolsProtocol):
         if self._is_short_call():
             self._held = []
         else:
-            super().on_headers_complete()
-            self._close_after_last()
+            self._begin_usually()
 
     def on_body(self, body: bytes) -> None:
         if self._held is not None:
@@ -157,7 +156,7 @@ class RestProtocol(HttpToolsProtocol):
             or not parser.should_keep_alive()
             or self.expect_100_continue
             or self.flow.write_paused
-            or (self.cycle is not None and not self.cycle.response_complete)
+            or self._answering
         ):
             return False
         short = False
@@ -178,11 +177,20 @@ class RestProtocol(HttpToolsProtocol):
         started = Started(self.respond(scope, receive))
         if not started.done:
             scope[STARTED] = started
-            super().on_headers_complete()
-            self._close_after_last()
+            self._begin_usually()
             super().on_message_complete()
         elif started.result is not None:
             self._write(started.result)
+
+    def _begin_usually(self) -> None:
+        """As a task of uvicorn's."""
+        super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _write(self, reply: Reply) -> None:
         parts = [STATUS_LINE[reply.status]]
@@ -198,16 +206,12 @@ class RestProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The server stops: the next answer is this connection's last, and it does not stay open without one."""
         self._last = True
-        self._close_after_last()
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
         self.loop.call_later(LINGER_S, self._close_idle)
 
-    def _close_after_last(self) -> None:
-        if self._last and self.cycle is not None:
-            self.cycle.keep_alive = False
-
     def _close_idle(self) -> None:
-        busy = self._held is not None or (self.cycle is not None and not self.cycle.response_complete)
-        if not busy and not self.transport.is_closing():
+        if self._held is None and not self._answering and not self.transport.is_closing():
             self.transport.close()
 
     def _stop_timer(self) -> None:
@@ -218,7 +222,7 @@ class RestProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._timer = None
         if not self.transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            if not self._answering or not self.cycle.response_started:
                 self.transport.write(_TIMEOUT)
             self.transport.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 
 import numpy as np
 import pytest
@@ -170,8 +171,6 @@ def test_a_call_gives_the_model_back_whether_it_works_or_fails(seconds):
 
 
 def test_a_deadline_leaves_the_model_held_until_the_call_is_over():
-    import threading
-
     go_on = threading.Event()
     model = Model(lambda inputs, wanted: go_on.wait(20) and {"y": 1})
     outcome, harness = called(model, timeout_s=0.05)
@@ -204,8 +203,6 @@ def test_wanted_outputs_are_picked_from_a_batch():
 
 
 def test_outcomes_of_a_batch_come_from_its_thread_and_a_missed_deadline_abandons_the_request():
-    import threading
-
     held = []
 
     class Later:

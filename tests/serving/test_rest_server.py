@@ -140,7 +140,6 @@ def test_a_short_body_over_the_limit_is_refused_and_the_connection_closed(models
 
 def test_a_stopping_server_answers_what_kept_connections_still_ask(models_root):
     flags = (f"--model_base_path={models_root / 'scaled'}", "--model_name=scaled")
-    ends = []
 
     def ask_until_the_last(connection):
         while True:
