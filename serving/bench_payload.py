@@ -31,7 +31,7 @@ def random_inputs(signature: Signature, batch: int, seed: int = 0) -> dict[str, 
         if tensor.dtype == "object":
             raise InvalidArgument(
                 f"Input {name!r} of signature {signature.name!r} takes text (perhaps serialized "
-                "tf.Examples), which cannot be made up. Give rows or inputs."
+                "tf.Examples), which cannot be made up. Give rows (--rows) or inputs (--inputs)."
             )
         sizes = tensor.shape if tensor.shape is not None else (None,)
         shape = tuple((batch if place == 0 else 1) if s is None else s for place, s in enumerate(sizes))

@@ -20,7 +20,10 @@ MAX_EXACT_FLOAT32 = 3.4028234663852886e38
 def examples_request(document: Mapping[str, Any], spec: Spec, signature: str) -> Any:
     """A messages.ExamplesRequest for the parsed body. Raises InvalidArgument."""
     request = messages.ExamplesRequest()
-    request.model_spec = model_spec.written(spec._replace(signature=signature))
+    try:
+        request.model_spec = model_spec.written(spec._replace(signature=signature))
+    except (ValueError, UnicodeError):
+        raise InvalidArgument(f"Signature name: {as_text(signature)} is no valid UTF-8") from None
     target = request.input.example_list
     if "context" in document:
         target = request.input.example_list_with_context

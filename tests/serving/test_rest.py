@@ -299,3 +299,11 @@ def test_the_wrong_method_is_told_which_is_right(http):
         400,
         "Malformed request: PUT /v1/models/scaled:predict",
     )
+
+
+@pytest.mark.parametrize("method", ["classify", "regress"])
+def test_a_signature_name_that_is_half_a_character_is_the_clients_fault(http, method):
+    body = b'{"signature_name": "\\ud800", "examples": [{"x": 1.0}]}'
+    status, text = error(http.post(f"/v1/models/examples:{method}", content=body))
+    assert status == 400
+    assert "is no valid UTF-8" in text
