@@ -96,16 +96,19 @@ def sniff(span: Span, columns: Sequence[str], options: Options) -> dict[str, Kin
 
 
 def _fast(block: bytes, span: Span, wanted: Mapping[str, Kind], options: Options) -> pa.Table | None:
-    """None where Arrow refuses the block or reads a hexadecimal integer that Python would call text."""
+    """None where Arrow refuses the block or reads as a number what may be text: a hexadecimal integer, or one
+    beyond 64 bits in a column of floats."""
     import pyarrow as pa
 
     if Kind.INT in wanted.values() and (b"x" in block or b"X" in block):
         return None
     try:
         types = {name: kinds.arrow_type(kind) for name, kind in wanted.items()}
-        return _parse(block, span, types, options, _CACHED_BYTES)
+        table = _parse(block, span, types, options, _CACHED_BYTES)
     except pa.ArrowInvalid:
         return None
+    floats = [name for name, kind in wanted.items() if kind == Kind.FLOAT]
+    return None if any(kinds.reaches_beyond_int64(table.column(name)) for name in floats) else table
 
 
 def _as_text(

@@ -60,6 +60,14 @@ def kind_of_value(text: str) -> Kind:
     return Kind.FLOAT
 
 
+def reaches_beyond_int64(column: pa.ChunkedArray) -> bool:
+    """Whether a column of floats has a value that, written as an integer, would be text."""
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(column).as_py()
+    return any(end is not None and abs(end) >= _INT64.stop for end in ends.values())
+
+
 def kind_of_column(column: pa.Array) -> Kind:
     """The kind of a column of strings (null = missing)."""
     import pyarrow.compute as pc

@@ -155,6 +155,8 @@ def csv_texts(draw: Any) -> str:
 @settings(SLOW_MACHINE, max_examples=25)
 @given(text=csv_texts(), span_bytes=st.integers(1, 200), batch_rows=st.integers(1, 5))
 @example(text='a,b\n"x\n""y""\n",1\n\n2,2.5\n', span_bytes=1, batch_rows=1)
+@example(text="c0\n0.0\n9223372036854775808\n", span_bytes=1, batch_rows=1)
+@example(text="c0\n0\n0.0\n9223372036854775808", span_bytes=1, batch_rows=1)
 def test_rows_are_those_of_tfx_wherever_the_file_is_cut(tmp_path, text, span_bytes, batch_rows):
     (tmp_path / "data.csv").write_text(text, encoding="utf-8", newline="")
     if not as_tfx_reads(text):
