@@ -5,7 +5,7 @@ VIADUCT := .venv/bin/viaduct
 TESTS ?= tests
 JOBS ?= 2
 
-.PHONY: help setup run test check lock tfjs clean system-packages
+.PHONY: help setup run test check coverage lock tfjs clean system-packages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -16,7 +16,7 @@ setup: ## make .venv from the lock (nothing to do the second time)
 run: setup ## raw data -> blessed model -> an answered gRPC prediction (card_fraud)
 	@$(VIADUCT) run card_fraud --predict
 
-test: setup ## everything: checks, then all tests
+test: setup airflow-setup ## everything: checks, then all tests
 	@$(MAKE) --no-print-directory lint
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
 
@@ -26,21 +26,40 @@ lint: setup
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-check: lint ## lint, types, house rules and the fast tests; under two minutes
-	@$(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m "not slow and not browser and not airflow" $(TESTS)
+.PHONY: card
+card: setup
+	@$(VIADUCT) card --check
+
+FAST := -q -n $(JOBS) --dist loadgroup -m "not slow and not browser and not airflow and not spark"
+check: lint card ## lint, types, house rules and the fast tests; under two minutes
+	@$(PY) -m pytest $(FAST) $(TESTS)
+
+coverage: setup ## branches that the fast tests take, room by room; fails below the floor in pyproject.toml
+	@mkdir -p test-artifacts
+	@$(PY) -m pytest $(FAST) --cov --cov-report= --cov-fail-under=0 $(TESTS)
+	@for room in pipelines components bridges dags serving dashboards; do \
+	    printf '%-12s' $$room; $(PY) -m coverage report --include="$$room/*" --format=total --fail-under=0; done
+	@printf 'coverage    '; $(PY) -m coverage report --format=total
 
 lock: setup ## resolve requirements.in anew into requirements.lock
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)"; exit 1; }
 	uv pip compile --python $(PY) --no-header --no-annotate -q requirements.in -o requirements.lock
 
-system-packages: ## Debian packages that some tests need (PostgreSQL, Chromium); needs root
+system-packages: ## Debian packages that some tests need (PostgreSQL, Java, Chromium, nginx, wrk); needs root
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql chromium
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql openjdk-17-jre-headless chromium nginx-light wrk
+
+.PHONY: spark spark-stop
+spark: setup ## a Spark master and two workers on loopback; prints the address
+	@$(PY) -m bridges.spark.cluster up
+
+spark-stop: setup ## ends them
+	@$(PY) -m bridges.spark.cluster down
 
 tfjs: setup ## the TensorFlow.js converter's own environment in .tfjs-venv (2.5 GB), for sentiment's web page and its tests
 	@$(PY) -m components.tfjs_exporter.environment
 
-clean: ## remove .venv, .tfjs-venv and caches; HOME (.viaduct) stays
-	rm -rf .venv .venv-uv .tfjs-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info test-artifacts
+clean: ## remove .venv, .airflow-venv, .tfjs-venv and caches; HOME (.viaduct) stays
+	rm -rf .venv .venv-uv .airflow-venv .tfjs-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info test-artifacts
 
 -include airflow.mk

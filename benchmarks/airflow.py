@@ -1,9 +1,10 @@
-"""Airflow: what parsing all DAGs costs, and what a run costs under Airflow, beside the local and the stock runner.
+"""Airflow: what parsing all DAGs costs, what a run and a task cost under Airflow, how long it takes to be there.
 
-Figures: parse_all_s and parse_peak_mb (all DAGs, beyond importing Airflow itself), stock_parse_one_s (one DAG by
-TFX's own AirflowDagRunner, likewise), run_vs_local (ours under Airflow / `viaduct run`) and stock_vs_ours (the same
-pipeline under the stock runner / ours under Airflow), both over wall time from start to end of a run of card_fraud.
-`--quick` parses only. The runs need PostgreSQL; every run gets fresh data, so that no side is helped by a cache.
+Figures: parse_all_s and parse_peak_mb (all DAGs, beyond importing Airflow itself), up_s (from an empty HOME to all
+services healthy), run_vs_local (ours under Airflow / `viaduct run`, wall time from start to end of a run of card_fraud)
+and task_overhead_s (from a task's being queued to its node's start, median of a run's tasks). `--quick` parses only.
+The runs need PostgreSQL; every run gets fresh data, so that no side is helped by a cache. TFX's own AirflowDagRunner
+was the third side until Airflow 2 ended: it does not import under Airflow 3.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ import psycopg2
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 from benchmarks.report import arguments, finish, interleave, median, median_ratio, spread, table
-from dags.installation import Installation
+from dags.installation import PYTHON_VARIABLE, Installation, require_python
 from dags.rest import Api
-from pipelines.base.paths import CHECKOUT
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ViaductError
+from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.run_folder import RunFolder, run_id_for
 
 PROJECT = "card_fraud"
-STOCK_ID = f"{PROJECT}_stock"
 RUN_LIMIT_S = 3600
 # Imports that any DAG file of any project pays; what comes after them is ours.
 AIRFLOW_ITSELF = """
 import json, resource, sys, time
-import airflow.models.baseoperator, airflow.models.dag, airflow.models.dagbag, airflow.models.param
-import airflow.datasets, airflow.triggers.temporal, airflow.models.variable, airflow.utils.dag_parsing_context
+import airflow.sdk, airflow.triggers.base, airflow.sdk.exceptions, airflow.sdk.execution_time.task_runner
+from airflow.sdk import BaseOperator, CronDataIntervalTimetable, DAG, Param
+from airflow.dag_processing.dagbag import DagBag
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, began, cpu = peak(), time.perf_counter(), time.process_time()
 """
@@ -45,36 +47,12 @@ print(json.dumps({"s": time.perf_counter() - began, "cpu_s": time.process_time()
 PARSE_OURS = (
     AIRFLOW_ITSELF
     + """
-bag = airflow.models.dagbag.DagBag(sys.argv[1], include_examples=False, read_dags_from_db=False)
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
 dags = len(bag.dags)
 """
     + REPORT
 )
-PARSE_STOCK = (
-    AIRFLOW_ITSELF + "exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'))\ndags = 1\n" + REPORT
-)
-# The same pipeline as a user of plain TFX would write its DAG file.
-STOCK_DAG = '''
-"""card_fraud under TFX's own AirflowDagRunner."""
-import datetime
-import os
-import sys
-sys.path.insert(0, {checkout!r})
-import airflow
-from tfx.orchestration.airflow.airflow_dag_runner import AirflowDagRunner, AirflowPipelineConfig
-from pipelines.base import registry
-from pipelines.base.paths import Paths
-from pipelines.base.project import Settings
-from pipelines.card_fraud.pipeline import create_pipeline
-
-card = registry.get("card_fraud")
-paths = Paths.of("card_fraud", {home!r})
-pipeline = create_pipeline(paths, Settings.of(card, data={data!r}))
-pipeline.pipeline_info.pipeline_name = "card_fraud_stock"
-pipeline.enable_cache = False
-config = dict(schedule_interval=None, start_date=datetime.datetime(2026, 1, 1))
-DAG = AirflowDagRunner(AirflowPipelineConfig(config)).run(pipeline)
-'''
 
 
 def main() -> int:
@@ -83,7 +61,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="viaduct-airflow-") as folder:
         base = Path(folder)
         base.chmod(0o755)
-        figures = _parsing(base, options.rounds or (1 if options.quick else 3), stock=True)
+        figures = _parsing(base, options.rounds or (1 if options.quick else 3))
         if not options.quick:
             figures.update(_running(base, options.rounds or 2))
     finish("airflow", figures)
@@ -93,33 +71,19 @@ def main() -> int:
 # ---- parsing --------------------------------------------------------------------------------------------
 
 
-def _parsing(base: Path, rounds: int, *, stock: bool) -> dict[str, float]:
+def _parsing(base: Path, rounds: int) -> dict[str, float]:
     """Fresh processes, as Airflow's own parser forks them; medians over the rounds."""
-    file = base / "stock_dag.py"
-    data = _sample(base)
-    file.write_text(STOCK_DAG.format(checkout=str(CHECKOUT), home=str(base / "stock-home"), data=str(data)))
-    ours: list[dict[str, float]] = []
-    sides = {
-        "ours": lambda: _measure(PARSE_OURS, CHECKOUT / "dags", base, ours),
-        "stock": lambda: _measure(PARSE_STOCK, file, base, []),
-    }
-    samples = interleave(sides, rounds, warm=False)
+    measured = [_measure(PARSE_OURS, CHECKOUT / "dags", base) for _ in range(rounds + 1)][1:]
+    seconds, cpu, memory = ([one[name] for one in measured] for name in ("s", "cpu_s", "mb"))
     table(
-        ["parsing", "s", "DAGs"],
-        [
-            ["ours, all", spread(samples["ours"]), ours[-1]["dags"]],
-            ["stock, one", spread(samples["stock"]), 1],
-        ],
+        ["parsing", "s", "CPU s", "MB", "DAGs"],
+        [["ours, all", spread(seconds), spread(cpu), f"{median(memory):.0f}", measured[-1]["dags"]]],
         title="DAG files, beyond importing Airflow",
     )
-    return {
-        "parse_all_s": median(samples["ours"]),
-        "parse_peak_mb": median([one["mb"] for one in ours]),
-        "stock_parse_one_s": median(samples["stock"]),
-    }
+    return {"parse_all_s": median(seconds), "parse_peak_mb": median(memory)}
 
 
-def _measure(program: str, target: Path, base: Path, kept: list[dict[str, float]]) -> float:
+def _measure(program: str, target: Path, base: Path) -> dict[str, float]:
     env = {
         **os.environ,
         "AIRFLOW_HOME": str(base / "parse-home"),
@@ -127,37 +91,44 @@ def _measure(program: str, target: Path, base: Path, kept: list[dict[str, float]
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
+        "VIADUCT_TFX_PYTHON": sys.executable,
         "PYTHONPATH": str(CHECKOUT),
     }
-    command = [sys.executable, "-c", program, str(target)]
+    command = [require_python(), "-c", program, str(target)]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode != 0:
         raise SystemExit(f"parsing {target} failed:\n{done.stderr[-3000:]}")
-    kept.append(json.loads(done.stdout.splitlines()[-1]))
-    return kept[-1]["s"]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 # ---- running --------------------------------------------------------------------------------------------
 
 
 def _running(base: Path, rounds: int) -> dict[str, float]:
-    """Local, ours and stock in turn on one Airflow; {} and a sentence where PostgreSQL is missing."""
+    """Local and ours in turn on one Airflow; {} and a sentence where PostgreSQL is missing."""
     airflow = _Airflow(base)
     try:
+        began = time.perf_counter()
         airflow.up()
-    except ProjectError as error:
+        up_s = time.perf_counter() - began
+        airflow.find()
+    except ViaductError as error:
         print(f"No runs: {error}")
         return {}
     try:
-        sides = {"local": airflow.local, "ours": airflow.ours, "stock": airflow.stock}
-        samples = interleave(sides, rounds)
+        samples = interleave({"local": airflow.local, "ours": airflow.ours}, rounds)
+        overheads = airflow.overheads()
     finally:
         airflow.down()
     rows = [[name, spread(values)] for name, values in samples.items()]
     table(["a run of card_fraud", "s"], rows, title="Wall time from start to end of a run")
+    table(
+        ["from queued to the node's start", "s"], [["a task", spread(overheads)]], title="A task's overhead"
+    )
     return {
+        "up_s": up_s,
         "run_vs_local": median_ratio(samples["ours"], samples["local"]),
-        "stock_vs_ours": median_ratio(samples["stock"], samples["ours"]),
+        "task_overhead_s": median(overheads),
     }
 
 
@@ -170,7 +141,7 @@ def _sample(base: Path) -> Path:
 
 
 class _Airflow:
-    """A checkout of its own with the stock DAG beside ours, and an Airflow over it."""
+    """A checkout of its own, and an Airflow over it."""
 
     def __init__(self, base: Path) -> None:
         self._base, self._home, self._checkout = base, base / "home", base / "checkout"
@@ -180,35 +151,30 @@ class _Airflow:
             CHECKOUT,
             self._checkout,
             ignore=shutil.ignore_patterns(
-                ".venv", ".git", "__pycache__", ".viaduct", "tests", "*.egg-info", ".*_cache"
+                ".venv", ".airflow-venv", ".git", "__pycache__", ".viaduct", "tests", "*.egg-info", ".*_cache"
             ),
         )
-        self._stock_data = base / "stock-data"
-        stock = STOCK_DAG.format(
-            checkout=str(self._checkout), home=str(self._home), data=str(self._stock_data)
-        )
-        (self._checkout / "dags" / "viaduct_stock.py").write_text(stock)
         # Only triggered runs: a scheduled one would share the cores with whatever is measured.
         card = self._checkout / "pipelines" / PROJECT / "project.py"
         card.write_text(card.read_text().replace('schedule="@daily"', "schedule=None"))
         self._env = {**os.environ, "VIADUCT_HOME": str(self._home), "PYTHONPATH": str(self._checkout)}
-        self._env["VIADUCT_HOST_IDLE"] = "3600"
+        self._env |= {"VIADUCT_HOST_IDLE": "3600", PYTHON_VARIABLE: require_python()}
+        self._ran: list[str] = []
 
     def up(self) -> None:
-        self._fresh(self._stock_data)
         done = self._do(sys.executable, "-m", "dags.control", "up")
         if done.returncode != 0:
-            raise ProjectError(done.stderr.strip())
+            raise ViaductError(done.stderr.strip())
+
+    def find(self) -> None:
+        """Waits for the project's DAG and lets it run."""
         installation = Installation.of(self._home)
         self._api = Api.of(installation)
         password = installation.values["airflow_password"]
         self._database = psycopg2.connect(installation.cluster.url("airflow", password, "airflow"))
         self._database.autocommit = True
-        self._until(
-            lambda: {PROJECT, STOCK_ID} <= {d["dag_id"] for d in self._api.call("GET", "dags")["dags"]}
-        )
-        for dag in (PROJECT, STOCK_ID):
-            self._api.unpause(dag)
+        self._until(lambda: PROJECT in {d["dag_id"] for d in self._api.call("GET", "dags")["dags"]})
+        self._api.unpause(PROJECT)
 
     def down(self) -> None:
         self._database.close()
@@ -233,11 +199,18 @@ class _Airflow:
 
     def ours(self) -> float:
         data = self._fresh(self._base / f"data-{self._runs}")
-        return self._triggered(PROJECT, {"data": str(data)})
+        return self._triggered(PROJECT, {"data": str(data), "profile": "quick"})
 
-    def stock(self) -> float:
-        self._fresh(self._stock_data)
-        return self._triggered(STOCK_ID, {})
+    def overheads(self) -> list[float]:
+        """From queued to the node's start, for every task of the last run."""
+        run = RunFolder(Paths.of(PROJECT, self._home), run_id_for(PROJECT, self._ran[-1])).read()
+        with self._database.cursor() as cursor:
+            cursor.execute(
+                "SELECT task_id, extract(epoch FROM queued_dttm) FROM task_instance WHERE run_id = %s",
+                (self._ran[-1],),
+            )
+            queued = {task: float(at) for task, at in cursor.fetchall()}
+        return [run.nodes[task].started - at for task, at in queued.items()]
 
     def _fresh(self, target: Path) -> Path:
         """The sample again with new times: the ExampleGen takes it for a new delivery."""
@@ -249,6 +222,7 @@ class _Airflow:
     def _triggered(self, dag: str, conf: dict[str, str]) -> float:
         began = time.perf_counter()
         run_id = self._api.trigger(dag, conf)
+        self._ran.append(run_id)
         self._until(lambda: self._state(dag, run_id) in ("success", "failed"))
         took = time.perf_counter() - began
         if self._api.run(dag, run_id)["state"] != "success":

@@ -6,6 +6,9 @@ server's resident memory after all page loads / before them (10,000 loads, 600 w
 Filling writes through MLMD's own API and takes longer than the measuring.
 
 home_ms, run_page_ms: medians, whole request on loopback.   page_kb: the largest page before compression.
+wide_data_ms: the data page of a run with 10,000 features beside another split and the span before, asked for again.
+wide_first_ms: the same page when its files are read for the first time; wide_compared_s: until it can also tell what
+changed, for which it does not wait.   export_mb: such a run with its training curves as one file.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ if __name__ == "__main__":
 from benchmarks.report import arguments, finish, interleave, median, spread, table  # noqa: E402
 
 RUNS, ARTIFACTS_PER_RUN = 1000, 10
+FEATURES, EPOCHS, CURVES = 10_000, 100, 6
 PROJECTS = ("card_fraud", "digits", "sentiment", "exoplanets", "stock_prices")
 NODES = {
     "CsvExampleGen": ("Examples",),
@@ -155,6 +159,42 @@ class Filler:
         (folder / "ir.json").write_text(json.dumps({"nodes": graph}), encoding="utf-8")
 
 
+def widen(home: Path, number: int) -> str:
+    """Gives a run that `Filler` wrote the statistics of FEATURES features and training curves; returns its id."""
+    import random
+
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
+
+    project, chance = PROJECTS[number % len(PROJECTS)], random.Random(number)
+    root = home / "pipelines" / project
+    for split in ("train", "eval"):
+        statistics = pb.DatasetFeatureStatisticsList()
+        dataset = statistics.datasets.add(num_examples=20_000)
+        for at in range(FEATURES):
+            feature = dataset.features.add(type=pb.FeatureNameStatistics.FLOAT)
+            feature.path.step.append(f"f{at}")
+            stats, low = feature.num_stats, chance.random()
+            stats.common_stats.num_non_missing = stats.common_stats.tot_num_values = 20_000
+            stats.mean, stats.std_dev, stats.min, stats.median, stats.max = low + 5, 3, low, low + 5, low + 10
+            for kind in (pb.Histogram.STANDARD, pb.Histogram.QUANTILES):
+                buckets = stats.histograms.add(type=kind).buckets
+                for i in range(10):
+                    buckets.add(low_value=low + i, high_value=low + i + 1, sample_count=2000)
+        folder = root / "StatisticsGen" / "ExampleStatistics" / str(number) / f"Split-{split}"
+        folder.mkdir(parents=True)
+        (folder / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
+    writer = EventFileWriter(str(root / "Trainer" / "ModelRun" / str(number) / "train"))
+    for step in range(EPOCHS):
+        values = [
+            summary_pb2.Summary.Value(tag=f"epoch_{i}", simple_value=chance.random()) for i in range(CURVES)
+        ]
+        writer.add_event(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=values)))
+    writer.close()
+    return f"{project}-20260101-{number:06d}-abcd"
+
+
 def rss_mb(pid: int) -> float:
     """Resident memory of a process."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
@@ -163,8 +203,8 @@ def rss_mb(pid: int) -> float:
     return int(found[1]) / 1024
 
 
-def measure(home: Path, loads: int, rounds: int) -> dict[str, float]:
-    """Starts the dashboard on `home` and returns the figures."""
+def measure(home: Path, loads: int, rounds: int, wide: str) -> dict[str, float]:
+    """Starts the dashboard on `home` and returns the figures. `wide` is a run of many features."""
     import httpx
 
     command = [
@@ -196,6 +236,16 @@ def measure(home: Path, loads: int, rounds: int) -> dict[str, float]:
                 sizes[name] = len(answer.content) / 1000
                 return 1000 * (time.perf_counter() - start)
 
+            # The metadata's process starts with the first page; it is no part of the wide one.
+            ask("home")
+            started = time.perf_counter()
+            pages["wide"] = f"/data?run={wide}"
+            first_ms = ask("wide")
+            while "data-live" in http.get("/data/live", params={"run": wide}).text:
+                time.sleep(0.05)
+            compared_s = time.perf_counter() - started
+            exported = http.get("/export", params={"run": wide})
+            assert exported.status_code == 200
             samples = interleave(
                 {name: lambda name=name: ask(name) for name in pages}, rounds, progress=False
             )  # type: ignore[misc]
@@ -217,6 +267,10 @@ def measure(home: Path, loads: int, rounds: int) -> dict[str, float]:
             "home_ms": median(samples["home"]),
             "run_page_ms": median(samples["run"]),
             "page_kb": max(sizes.values()),
+            "wide_data_ms": median(samples["wide"]),
+            "wide_first_ms": first_ms,
+            "wide_compared_s": compared_s,
+            "export_mb": len(exported.content) / 1e6,
             "rss_growth": after / before,
         }
     finally:
@@ -235,12 +289,17 @@ def main() -> int:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="viaduct-bench-", dir=memory) as folder:
         start, filler = time.perf_counter(), Filler(Path(folder))
+        # The last two of one project are wide, so that one has the other's span before it.
         for number in range(RUNS):
             filler.run(number)
+        wide = [widen(Path(folder), number) for number in (RUNS - 1 - len(PROJECTS), RUNS - 1)][-1]
         print(f"filled {RUNS:,} runs in {time.perf_counter() - start:.0f} s", file=sys.stderr)
         del filler
         figures = measure(
-            Path(folder), 600 if options.quick else 10_000, options.rounds or (20 if options.quick else 60)
+            Path(folder),
+            600 if options.quick else 10_000,
+            options.rounds or (20 if options.quick else 60),
+            wide,
         )
     finish("dashboards", figures)
     return 0

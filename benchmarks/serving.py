@@ -2,10 +2,13 @@
 
     python benchmarks/serving.py [--quick] [--rounds N]
 
-All servers run at once, each in a process of its own; clients are another process (`serving.bench`) that asks
-one server at a time, sides in turn. The models are small ones made here (`benchmarks/serving_peers.py`): there
-the server's own cost shows. Where exports of digits or card_fraud are found under HOME/serving, batching is
-measured on them too. Figures, with `ours / theirs` for rates (larger is better) unless a name says otherwise:
+    python benchmarks/serving.py --where     where the time of a request goes; writes the table of serving/README.md
+
+All servers run at once, each in a process of its own; clients are another process (`serving.bench.cli`, which asks by
+its own HTTP/2 client, and REST by wrk where that is installed) that asks one server at a time, sides in turn. The
+models are small ones made here (`benchmarks/serving_peers.py`): there the server's own cost shows. Where exports of
+digits or card_fraud are found under HOME/serving, batching is measured on them too. Figures, with `ours / theirs` for
+rates (larger is better) unless a name says otherwise:
 
   predict_c8_vs_empty_handler    Predict, batch 1, 8 clients / the same gRPC server with an empty handler
   predict_c8_vs_plain_signature  the same / a server that calls tf.saved_model.load's signature
@@ -14,15 +17,17 @@ measured on them too. Figures, with `ours / theirs` for rates (larger is better)
                                  others. A call of rows, dense and card_fraud costs 10-40 us, a tenth of what gRPC
                                  does: little more than 1 is all there is to gain there
   rest_c8_vs_fastapi_keras       REST predict / FastAPI with a Keras model's call
-  rest_half_load_p99_ratio, grpc_half_load_p99_ratio   p99 at half load / p50 of a lone client (smaller is better);
-                                 empty_half_load_p99_ratio is the empty handler's at gRPC's rate: what a machine
-                                 does that stops everybody for 10 ms once a second is in it as well
-  machine_stop_ms_per_s          milliseconds of a second, on each core, that a process which never waits was stopped
-                                 for at least 1 ms, with such a process on every core: ten are what a p99 is made of
+  grpc_half_load_p99_ms, rest_..., empty_...   p99 at half load, beside (_vs_allowed, at most 1) three times the larger
+                                 of a lone client's p50 and the p99 of a process that only counts, asked at the same
+                                 times; empty is the empty handler at gRPC's rate
+  workers2_gain                  digits' cnn, 16 clients: --workers=2 / one process; _single_thread: / one process with
+                                 --tensorflow_intra_op_parallelism=1, which costs a small model least
   float_val_vs_tensor_content    latency of 100 x 784 floats, one form / the other (smaller is better)
   swap_failed, swap_p99_ratio, swap_rss_growth   20 new versions under 8 clients: failed requests, p99 with /
                                  without swaps, growth of the server's memory as a share
   ready_s                        seconds from start to ready, warm files
+  livez_worst_ms                 longest answer of /livez while JSON bodies of 10 MB of many kinds are served
+  starved_s                      another model's longest wait while one hangs (eight calls at a time)
 """
 
 from __future__ import annotations
@@ -39,7 +44,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +53,19 @@ if __name__ == "__main__":
 
 import numpy as np  # noqa: E402
 
+from benchmarks import serving_neighbours  # noqa: E402
 from benchmarks.report import arguments, finish, interleave, median, median_ratio, spread, table  # noqa: E402
-from serving.bench_payload import grpc_payload, http_request, inputs_for, rest_payload  # noqa: E402
+from benchmarks.serving_stops import half_load  # noqa: E402
+from benchmarks.serving_where import where  # noqa: E402
+from benchmarks.serving_workers import workers  # noqa: E402
+from serving.bench.payload import grpc_payload, http_request, inputs_for, rest_payload  # noqa: E402
 from serving.client import Client  # noqa: E402
-from serving.client_protocol import Spec, parse_address  # noqa: E402
-from serving.client_tensors import example  # noqa: E402
+from serving.client.protocol import Spec, parse_address  # noqa: E402
+from serving.client.request_logs import records  # noqa: E402
+from serving.client.tensors import example  # noqa: E402
 from serving.errors import ServingError  # noqa: E402
-from serving.request_log_reader import records  # noqa: E402
-from serving.wire import predict_pb2, prediction_log_pb2, types_pb2  # noqa: E402
+from serving.telemetry.memory import memory  # noqa: E402
+from serving.wire.protos import predict_pb2, prediction_log_pb2, types_pb2  # noqa: E402
 
 SWAPS = 20
 READY = re.compile(r"ready (?:grpc=(\S+) rest=(\S+)|(\d+))")
@@ -89,15 +98,27 @@ class Process:
         self.grpc = grpc or f"127.0.0.1:{port}"
         self.rest = f"http://{rest or self.grpc}"
 
+    def family(self) -> list[int]:
+        """Its process number and those of its workers."""
+        tasks = Path(f"/proc/{self.popen.pid}/task").glob("*/children")
+        return [self.popen.pid, *(int(pid) for file in tasks for pid in file.read_text().split())]
+
+    def memory_mb(self) -> float:
+        """Of it and its workers, pages that they share counted once."""
+        return sum(memory(pid) for pid in self.family()) / 2**20
+
     def rss(self) -> float:
         """Resident megabytes."""
         status = Path(f"/proc/{self.popen.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
     def cpu(self) -> float:
-        """Seconds of processor time it has used."""
-        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of processor time it and its workers have used."""
+        total = 0
+        for pid in self.family():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         self.popen.terminate()
@@ -135,10 +156,10 @@ class Bench:
         path.write_bytes(data)
         return path
 
-    def load(self, address: str, payload: Path, clients: int, **more: float) -> dict[str, Any]:
+    def load(self, address: str, payload: Path, clients: int, **more: float | str) -> dict[str, Any]:
         """One run of the load generator; raises where a request failed that should not."""
         options = {"seconds": self.seconds, "warm-up": self.warm_up, **more}
-        command = [sys.executable, "-m", "serving.bench", address, "--payload", str(payload), "--json"]
+        command = [sys.executable, "-m", "serving.bench.cli", address, "--payload", str(payload), "--json"]
         command += [f"--clients={clients}", *(f"--{key}={value}" for key, value in options.items())]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if not done.stdout.strip():
@@ -146,19 +167,32 @@ class Bench:
         return json.loads(done.stdout.splitlines()[-1])
 
     def rate(
-        self, server: Process, payload: Path, clients: int, rest: bool = False, seconds: float = 0.0
+        self,
+        server: Process,
+        payload: Path,
+        clients: int,
+        rest: bool = False,
+        seconds: float = 0.0,
+        connections: int = 0,
+        taken: list[float] | None = None,
     ) -> Callable[[], float]:
-        """A side: requests per second. Keeps what each request cost the server in `.costs`."""
+        """A side: requests per second. Keeps what each request cost the server in `.costs`, and what it cost the
+        generator in `taken`."""
         address = server.rest if rest else server.grpc
         seconds = seconds or self.seconds
+        # wrk asks faster than the client that warms up for it.
+        warm_up = 0.0 if rest else self.warm_up
+        options = {"seconds": seconds, "warm-up": warm_up, "connections": connections}
 
         def run() -> float:
             before = server.cpu()
-            result = self.load(address, payload, clients, seconds=seconds)
+            result = self.load(address, payload, clients, **options)
             if result["errors"]:
                 raise RuntimeError(f"{address}: {result['errors']} {result['error_texts']}")
+            if taken is not None:
+                taken.append(result["generator_cpu_us"])
             # The clock runs from the first uncounted request on, so the uncounted ones are estimated in.
-            asked = result["requests"] * (1 + self.warm_up / seconds)
+            asked = max(1.0, result["requests"] * (1 + warm_up / seconds))
             cost = (server.cpu() - before) / asked * 1e6
             self.costs.setdefault((server, payload, clients), []).append(cost)
             return result["rate"]
@@ -179,11 +213,12 @@ def _config(models: dict[str, Path]) -> str:
 
 def _exports() -> dict[str, Path]:
     """digits and card_fraud where a pipeline has pushed them."""
-    from pipelines.base import paths
+    from pipelines.base import production
+    from pipelines.base.paths import Paths
 
-    folder = paths.default_home() / "serving"
-    found = {name: folder / name for name in ("digits", "card_fraud")}
-    return {n: p for n, p in found.items() if p.is_dir() and any(c.name.isdigit() for c in p.iterdir())}
+    found = {name: Paths.of(name) for name in ("digits", "card_fraud")}
+    served = {name: production.pushed_names(paths) for name, paths in found.items()}
+    return {name: found[name].served(names[0]) for name, names in served.items() if names}
 
 
 def _export_payload(bench: Bench, ours: Process, name: str, path: Path) -> Path | None:
@@ -252,49 +287,6 @@ def predict_rates(bench: Bench, ours: Process, figures: dict[str, float]) -> Non
         "empty": (empty.grpc, by_grpc, half),
     }
     half_load(bench, sides, figures)
-    machine_stops(figures)
-
-
-def half_load(bench: Bench, sides: dict[str, tuple[str, Path, float]], figures: dict[str, float]) -> None:
-    """Latencies of requests that are due at even times; `sides`: name -> (address, payload, requests/s)."""
-    rows = []
-    for name, (address, payload, rate) in sides.items():
-        lone, half = [], []
-        for _ in range(bench.rounds):
-            lone.append(bench.load(address, payload, 1)["latency_ms"])
-            half.append(bench.load(address, payload, 32, rate=rate)["latency_ms"])
-        shown = [
-            median([one["p50"] for one in lone]),
-            *(median([one[p] for one in half]) for p in ("p50", "p90", "p99")),
-        ]
-        rows.append([name, rate, *(f"{value:.2f}" for value in shown)])
-        ratios = [busy["p99"] / calm["p50"] for busy, calm in zip(half, lone, strict=True)]
-        figures[f"{name}_half_load_p99_ratio"] = median(ratios)
-    table(["side", "requests/s", "lone p50 ms", "p50", "p90", "p99"], rows, title="half load")
-
-
-def _spin(seconds: float) -> list[float]:
-    """The stops of at least a millisecond of a loop that never waits."""
-    stops = []
-    last = time.perf_counter()
-    end = last + seconds
-    while last < end:
-        now = time.perf_counter()
-        if now - last >= 1e-3:
-            stops.append((now - last) * 1e3)
-        last = now
-    return stops
-
-
-def machine_stops(figures: dict[str, float], seconds: float = 3.0) -> None:
-    cores = os.cpu_count() or 1
-    with ProcessPoolExecutor(cores) as pool:
-        stops = [stop for found in pool.map(_spin, [seconds] * cores) for stop in found]
-    longest = max(stops, default=0.0)
-    print(
-        f"\n{cores} processes that never wait: {len(stops)} stops in {seconds:g} s, longest {longest:.1f} ms"
-    )
-    figures["machine_stop_ms_per_s"] = sum(stops) / seconds / cores
 
 
 def batching(
@@ -415,7 +407,9 @@ def _folder() -> Iterator[Path]:
 
 
 def main() -> int:
-    options = arguments((__doc__ or "").split("\n\n")[0]).parse_args()
+    parser = arguments((__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--where", action="store_true", help="only the table of where a request's time goes")
+    options = parser.parse_args()
     rounds = options.rounds or (1 if options.quick else 5)
     seconds = 0.6 if options.quick else 3.0
     figures: dict[str, float] = {}
@@ -431,13 +425,20 @@ def main() -> int:
         served = {**{name: models / name for name in ("dense", "wide", "rows", "words")}, **exports}
         config = folder / "models.config"
         config.write_text(_config(served))
+        if options.where:
+            where(bench, config)
+            return 0
         ours = bench.server("ours", f"--model_config_file={config}")
         batched = bench.server("batched", f"--model_config_file={config}", "--enable_batching")
         predict_rates(bench, ours, figures)
         batching(bench, ours, batched, exports, figures)
         tensor_forms(bench, ours, figures)
+        workers(bench, figures)
         swaps(bench, figures, gap_s=0.2 if options.quick else 1.0)
         readiness(bench, figures)
+        neighbours = bench.server("neighbours", *serving_neighbours.flags(folder))
+        serving_neighbours.starved(neighbours.rest, figures)
+        serving_neighbours.free_loop(neighbours.rest, figures)
     finish("serving", figures)
     return 0
 

@@ -1,8 +1,7 @@
 """Tells whoever watches a node how far it is: one small JSON file, replaced as a whole.
 
 The runner names the file in VIADUCT_PROGRESS before it starts a node; without it `report` does nothing, so the
-same component runs under any other orchestrator. Standard library only; never raises, for progress must not
-fail a node.
+same component runs under any other orchestrator. Never raises, for progress must not fail a node.
 """
 
 from __future__ import annotations
@@ -10,7 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
+from pathlib import Path
+
+from pipelines.base import whole
 
 VARIABLE = "VIADUCT_PROGRESS"
 MIN_INTERVAL_S = 0.2
@@ -32,7 +35,27 @@ def report(
     _last_written = now
     state = {"done": done, "total": total, "unit": unit, "figures": {k: float(v) for k, v in figures.items()}}
     with contextlib.suppress(OSError):
-        aside = f"{path}.{os.getpid()}.tmp"
-        with open(aside, "w", encoding="utf-8") as file:
-            json.dump(state, file)
-        os.replace(aside, path)
+        whole.write(Path(path), json.dumps(state))
+
+
+class Counter:
+    """Rows done in this process, shown while they come: to the runner, and as a log line every `step`. For all
+    threads; made anew for each node."""
+
+    def __init__(self, words: str, step: int) -> None:
+        self._words, self._step = words, step
+        self._lock = threading.Lock()
+        self._rows = self._said = 0
+
+    def add(self, rows: int, total: int | None) -> None:
+        """`rows` more are done, of `total` where that is known."""
+        from absl import logging
+
+        with self._lock:
+            self._rows += rows
+            done, say = self._rows, self._rows - self._said >= self._step
+            if say:
+                self._said = done
+        report(done, total, unit="rows")
+        if say:
+            logging.info("%s: %d%s", self._words, done, f" of {total}" if total else "")

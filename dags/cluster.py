@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ViaductError
 
 SYSTEM_USER = "postgres"
 INSTALLED = Path("/usr/lib/postgresql")
@@ -27,10 +27,10 @@ START_TIMEOUT_S = 60
 def binaries() -> Path:
     """The folder of `initdb` and `pg_ctl`: the newest Debian package's, else what PATH has."""
     versions = sorted(INSTALLED.glob("*/bin/pg_ctl"), key=lambda file: float(file.parts[-3]))
-    found = str(versions[-1]) if versions else shutil.which("pg_ctl")
-    if not found:
-        raise ProjectError("PostgreSQL is not installed. On Debian or Ubuntu: apt-get install postgresql")
-    return Path(found).parent
+    pg_ctl = str(versions[-1]) if versions else shutil.which("pg_ctl")
+    if not pg_ctl:
+        raise ViaductError("PostgreSQL is not installed. On Debian or Ubuntu: apt-get install postgresql")
+    return Path(pg_ctl).parent
 
 
 def free_port() -> int:
@@ -77,7 +77,7 @@ class Cluster:
                 [str(binaries() / "initdb"), "-D", str(self.folder), "--locale=C.UTF-8", *options]
             )
         if done.returncode != 0:
-            raise ProjectError(f"initdb failed in {self.folder}: {done.stderr.strip()}")
+            raise ViaductError(f"initdb failed in {self.folder}: {done.stderr.strip()}")
 
     def start(self) -> None:
         """Starts it and waits until it answers; nothing if it runs."""
@@ -87,7 +87,7 @@ class Cluster:
         log = self.folder / "server.log"
         done = self._pg_ctl("start", "-w", "-t", str(START_TIMEOUT_S), "-l", str(log), "-o", options)
         if done.returncode != 0:
-            raise ProjectError(
+            raise ViaductError(
                 f"PostgreSQL did not start on port {self.port}; its log: {log}. {done.stderr.strip()}"
             )
 
@@ -129,7 +129,7 @@ class Cluster:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise ProjectError(
+            raise ViaductError(
                 f"{self.folder} cannot be made: {error}. Set VIADUCT_HOME to another."
             ) from error
         user = run_as()
@@ -137,7 +137,7 @@ class Cluster:
             try:
                 shutil.chown(self.folder, user, user)
             except LookupError as error:
-                raise ProjectError(
+                raise ViaductError(
                     "There is no user `postgres`. Install Debian's postgresql package."
                 ) from error
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
-import importlib.util
-import os
-import sysconfig
+import importlib.machinery
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from dags.run_folder import code_mark
+from pipelines.base import whole
+from pipelines.base.errors import ProjectError
+from pipelines.base.forkserver import client as forkserver
 from pipelines.base.paths import CHECKOUT, ROOMS, Paths
-from pipelines.base.project import ProjectError
+from pipelines.base.run_folder import code_mark
 
 OURS = ("pipelines", "components", "serving", "dashboards", "dags")
 IMPLICIT = {
@@ -52,7 +53,7 @@ def check_once(project: str) -> None:
     What was found is not kept, so that a package installed since is seen.
     """
     paths = Paths.of(project)
-    mark = f"{code_mark(paths)} {Path(sysconfig.get_path('purelib')).stat().st_mtime_ns}"
+    mark = f"{code_mark(paths)} {[folder.stat().st_mtime_ns for folder in packages()]}"
     file = paths.home / "cache" / "code_check" / project
     with contextlib.suppress(OSError):
         if file.read_text() == mark:
@@ -60,9 +61,17 @@ def check_once(project: str) -> None:
     check(project)
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f".{project}.{os.getpid()}")
-        aside.write_text(mark)
-        os.replace(aside, file)
+        whole.sweep(file.parent)
+        whole.write(file, mark)
+
+
+@cache
+def packages() -> tuple[Path, ...]:
+    """Where the nodes' interpreter, which need not be this one, has what is installed: site-packages and its .pth."""
+    prefix = Path(forkserver.interpreter()).parents[1]
+    sites = sorted({folder.resolve() for folder in prefix.glob("lib*/python3*/*-packages")})
+    lines = [line for site in sites for file in site.glob("*.pth") for line in file.read_text().splitlines()]
+    return (*sites, *(Path(line) for line in lines if line.startswith("/") and Path(line).is_dir()))
 
 
 def check(project: str, folder: Path | None = None) -> None:
@@ -140,10 +149,11 @@ def _exists(module: str) -> bool:
     if parts[0] in OURS:
         base = CHECKOUT.joinpath(*parts)
         return base.is_dir() or base.with_suffix(".py").is_file()
-    try:
-        return importlib.util.find_spec(parts[0]) is not None
-    except (ImportError, ValueError):
-        return False
+    if parts[0] in sys.stdlib_module_names:
+        return True
+    return (
+        importlib.machinery.PathFinder.find_spec(parts[0], [str(folder) for folder in packages()]) is not None
+    )
 
 
 @cache

@@ -9,12 +9,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
+import urllib.parse
 from collections.abc import Sequence
 
+from dags import spans
 from pipelines.base import registry
-from pipelines.base.project import PROFILES, Project, ProjectError, Settings
+from pipelines.base.errors import ProjectError, ViaductError
+from pipelines.base.paths import Paths
+from pipelines.base.project import ON_DATA, PROFILES, Project
+from pipelines.base.settings import Settings
 
 NOT_BLESSED = 3
+SERVICES = ("scheduler", "dag_processor", "triggerer")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND")
     add = commands.add_parser
-    up = add("up", help="start PostgreSQL, webserver, scheduler and triggerer (make airflow)")
+    up = add("up", help="start PostgreSQL and Airflow's services (make airflow)")
     up.set_defaults(do=_up)
     down = add("down", help="end all of it (make airflow-stop)")
     down.set_defaults(do=_down)
@@ -42,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _define_trigger(add("trigger", help="run a project's DAG, with --wait as a live table"))
     _define_deliver(add("deliver", help="say that a new span of a project has arrived"))
     cli = add(
-        "cli", help="Airflow's own command in its environment, e.g. cli dags backfill ...", add_help=False
+        "cli", help="Airflow's own command in its environment, e.g. cli backfill create ...", add_help=False
     )
     cli.add_argument("arguments", nargs=argparse.REMAINDER)
     cli.set_defaults(do=_cli)
@@ -53,10 +60,11 @@ def _up(options: argparse.Namespace) -> None:
     from dags import services
     from dags.installation import ADMIN, Installation
 
-    installation = Installation.of()
+    installation, began = Installation.of(), time.monotonic()
     services.up(installation, lambda text: print(text, flush=True))
-    print(f"Airflow: {installation.url}\nUser {ADMIN}, password in {installation.folder / 'admin-password'}")
-    print("Next: viaduct airflow trigger card_fraud --wait")
+    print(f"Airflow: {installation.url} (healthy after {time.monotonic() - began:.0f} s)")
+    print(f"User {ADMIN}, password in {installation.folder / 'admin-password'}")
+    print("Next: viaduct airflow trigger card_fraud --sample --wait")
 
 
 def _down(options: argparse.Namespace) -> None:
@@ -71,12 +79,12 @@ def _status(options: argparse.Namespace) -> int:
     from dags.installation import Installation
     from dags.rest import Api
 
-    installation = Installation.of()
-    health = Api.of(installation).health()
-    print(f"Airflow: {installation.url if installation.values else os.environ.get('VIADUCT_AIRFLOW_URL')}")
+    api = Api.of(Installation.of())
+    health = api.health()
+    print(f"Airflow: {api.url}")
     for name, state in health.items():
-        print(f"  {name:<14} {state.get('status')}")
-    return 0 if health.get("scheduler", {}).get("status") == "healthy" else 1
+        print(f"  {name:<14} {state.get('status') or 'unknown'}")
+    return 0 if all(health.get(name, {}).get("status") == "healthy" for name in SERVICES) else 1
 
 
 def _define_trigger(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +95,9 @@ def _define_trigger(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a hyper-parameter"
     )
     parser.add_argument("--data", default="", metavar="PATH", help="raw data, as the workers see it")
+    parser.add_argument(
+        "--sample", action="store_true", help="where there is no data, train on a made-up sample"
+    )
     parser.add_argument("--span", type=int, help="one delivery of the data (the latest)")
     parser.add_argument("--beam-arg", action="append", default=[], metavar="ARG", help="passed to Beam")
     parser.add_argument("--run-id", help="Airflow's run id (Airflow makes one up)")
@@ -97,15 +108,25 @@ def _define_trigger(parser: argparse.ArgumentParser) -> None:
 
 def _trigger(options: argparse.Namespace) -> int:
     from dags.installation import Installation
-    from dags.rest import Api
+    from dags.rest import URL_VARIABLE, Api
 
     card = registry.get(options.project)
     conf = conf_of(card, options)
     api = Api.of(Installation.of())
+    if not os.environ.get(URL_VARIABLE) and options.span is None:
+        # The workers' HOME is this one, so what they would find can be said at once.
+        nothing = spans.nothing_to_train_on(Paths.of(card.name), options.data, sample=options.sample)
+        if nothing:
+            raise ProjectError(nothing)
+    # Unpausing would start the schedule's run of the last date beside this one, so this one takes its date. Where a
+    # date stands for a delivery of its own, that run is needed: it trains on it, however late it comes.
+    due = {} if card.spans == "date" else api.due(card.name)
+    run_id = api.trigger(card.name, conf, options.run_id, due)
     if api.unpause(card.name):
         print(f"{card.name} was paused; its schedule ({card.schedule or 'none'}) is on from now on.")
-    run_id = api.trigger(card.name, conf, options.run_id)
-    print(f"{card.name}: run {run_id}\n{api.url}/dags/{card.name}/grid", flush=True)
+    print(
+        f"{card.name}: run {run_id}\n{api.url}/dags/{card.name}/runs/{urllib.parse.quote(run_id)}", flush=True
+    )
     return _follow(api, card, run_id, options.plain) if options.wait else 0
 
 
@@ -123,6 +144,7 @@ def conf_of(card: Project, options: argparse.Namespace) -> dict[str, object]:
         "profile": settings.profile,
         "parameters": {key: settings.parameters[key] for key in overrides},
         "data": options.data or None,
+        "sample": options.sample,
         "span": options.span,
         "beam_args": options.beam_arg,
     }
@@ -132,9 +154,8 @@ def _follow(api: object, card: Project, run_id: str, plain: bool) -> int:
     from rich.console import Console
 
     from dags.follow import follow
-    from dags.run_folder import RunFolder
     from pipelines.base import live
-    from pipelines.base.paths import Paths
+    from pipelines.base.run_folder import RunFolder
 
     console = Console()
     with live.PlainView(console) if plain else live.view_for(console) as view:
@@ -159,21 +180,27 @@ def _deliver(options: argparse.Namespace) -> None:
     card = registry.get(options.project)
     if card.spans == "none":
         raise ProjectError(f"{card.name} has no spans; its card says spans='none'.")
+    if card.schedule != ON_DATA:
+        raise ProjectError(
+            f"{card.name} does not start on data: its card says schedule={card.schedule!r}, deliveries are for "
+            f"schedule={ON_DATA!r}. Start it with: viaduct airflow trigger {card.name} --span {options.span}"
+        )
     Api.of(Installation.of()).deliver(f"viaduct://{card.name}/spans", {"span": options.span})
     print(f"{card.name}: span {options.span} has arrived")
 
 
 def _cli(options: argparse.Namespace) -> None:
-    from dags.installation import Installation
+    from dags.installation import Installation, require_python
 
-    environment = Installation.of().require().environment()
-    os.execvpe("airflow", ["airflow", *options.arguments], environment)
+    installation = Installation.of().require()
+    require_python()
+    os.execvpe("airflow", ["airflow", *options.arguments], installation.environment())
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except ProjectError as error:
+    except ViaductError as error:
         print(f"viaduct airflow: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

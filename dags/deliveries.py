@@ -1,72 +1,30 @@
-"""The DAG that notices new spans: for projects whose schedule is "@data".
+"""The assets of a project: its spans, whose arrival starts it where the card says "@data", and its pushed model.
 
-Once a minute it compares HOME/data/<project> with what it has seen and updates the project's Dataset, one event per
-new span with its number; Airflow then starts the project's DAG for that span. Where something else delivers data,
-`viaduct airflow deliver PROJECT SPAN` says the same without the minute's wait.
+An asset watcher looks for renamed-in span folders every two seconds (span_trigger.NewSpanTrigger). Where something
+else delivers data, `viaduct airflow deliver PROJECT SPAN` says the same.
 """
 
 from __future__ import annotations
 
-import datetime
-from typing import Any
+from airflow.sdk import Asset, AssetAlias, AssetWatcher
 
-from airflow.datasets import Dataset
-from airflow.exceptions import AirflowSkipException
-from airflow.models.baseoperator import BaseOperator
-from airflow.models.dag import DAG
-from airflow.models.variable import Variable
-
-from dags import spans
-from pipelines.base.paths import Paths
-from pipelines.base.project import Project
-
-DAG_ID = "viaduct_deliveries"
+from dags.span_trigger import NewSpanTrigger
 
 
-def spans_dataset(project: str) -> Dataset:
-    """The Dataset that says a new span of `project` has arrived; its events carry {'span': N}."""
-    return Dataset(f"viaduct://{project}/spans")
+def spans_asset(project: str, *, watched: bool = False) -> Asset:
+    """The asset that says a new span of `project` has arrived; its events carry {'span': N}."""
+    watchers = [AssetWatcher(name=f"{project}_spans", trigger=NewSpanTrigger(project))] if watched else []
+    return Asset(name=f"{project}_spans", uri=f"viaduct://{project}/spans", watchers=watchers)
 
 
-class DeliveryOperator(BaseOperator):
-    """Reports the oldest span of `project` that it has not seen; skips itself if there is none.
+def model_asset(project: str) -> Asset:
+    """The asset that says a model of `project` was pushed; its events carry version, folder, blessing, run, metrics.
 
-    The first look takes what is there as seen: switching the DAG on does not train on all of history.
+    DAGs of others start on it with `schedule=[Asset(name="<project>_model", uri="viaduct://<project>/model")]`.
     """
-
-    ui_color = "#e4e8f4"
-
-    def __init__(self, *, project: str, **kwargs: Any) -> None:
-        super().__init__(outlets=[spans_dataset(project)], **kwargs)
-        self.project = project
-
-    def execute(self, context: Any) -> int:
-        key = f"viaduct_seen_{self.project}"
-        present = spans.present(Paths.of(self.project).data)
-        seen = Variable.get(key, default_var=None, deserialize_json=True)
-        if seen is None:
-            Variable.set(key, present, serialize_json=True)
-            raise AirflowSkipException(f"First look: spans {present} count as seen.")
-        new = sorted(set(present) - set(seen))
-        if not new:
-            raise AirflowSkipException("No new span.")
-        context["outlet_events"][spans_dataset(self.project)].extra = {"span": new[0]}
-        Variable.set(key, sorted({*seen, new[0]}), serialize_json=True)
-        return new[0]
+    return Asset(name=f"{project}_model", uri=f"viaduct://{project}/model")
 
 
-def build(cards: list[Project]) -> DAG:
-    """The DAG that looks after the data of `cards`, one task each."""
-    dag = DAG(
-        dag_id=DAG_ID,
-        description="Notices new spans and starts the DAGs that wait for data",
-        schedule=datetime.timedelta(minutes=1),
-        start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc),
-        catchup=False,
-        max_active_runs=1,
-        is_paused_upon_creation=False,
-        tags=["data"],
-    )
-    for card in cards:
-        DeliveryOperator(task_id=card.name, project=card.name, dag=dag)
-    return dag
+def model_alias(project: str) -> AssetAlias:
+    """What the pushing task has for an outlet: it says for itself, after its work, whether there is an event."""
+    return AssetAlias(name=f"{project}_pushes")

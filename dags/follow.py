@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 from dags.rest import Api
-from dags.run_folder import RunFolder, run_id_for
+from pipelines.base.errors import ViaductError
 from pipelines.base.paths import Paths
-from pipelines.base.project import ProjectError
+from pipelines.base.run_folder import RunFolder, run_id_for
 from pipelines.base.run_record import NodeRecord, RunRecord
 
 POLL_S = 1.0
@@ -38,7 +38,7 @@ def follow(api: Api, project: str, airflow_run_id: str, view: Any) -> RunRecord:
         try:
             record = snapshot(api, project, airflow_run_id, folder)
             last_answer = time.monotonic()
-        except ProjectError:
+        except ViaductError:
             if time.monotonic() - last_answer > PATIENCE_S:
                 raise
         if record is not None:
@@ -89,4 +89,4 @@ def _node(own: NodeRecord | None, task: dict[str, Any]) -> NodeRecord:
 
 
 def _seconds(stamp: str | None) -> float:
-    return datetime.datetime.fromisoformat(stamp).timestamp() if stamp else 0.0
+    return datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() if stamp else 0.0

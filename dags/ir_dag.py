@@ -6,27 +6,27 @@ card. What a task does is node_operator.py's.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import traceback
 from pathlib import Path
 from typing import Any
 
-from airflow.models.dag import DAG
-from airflow.models.param import Param
+from airflow.sdk import DAG, AsyncCallback, CronDataIntervalTimetable, DeadlineAlert, DeadlineReference, Param
 
 from dags import callbacks, code_check
-from dags.deliveries import spans_dataset
+from dags.deliveries import spans_asset
 from dags.node_operator import NodeOperator
 from pipelines.base import ir, registry, stack
+from pipelines.base.errors import ProjectError
 from pipelines.base.paths import CHECKOUT, Paths
-from pipelines.base.project import PROFILES, Project, ProjectError, Scalar
+from pipelines.base.project import FULL, ON_DATA, PROFILES, Project, Scalar
 
 POOL_VARIABLE = "VIADUCT_HEAVY_POOL"
-ON_DATA = "@data"
 RETRY_DELAY = datetime.timedelta(seconds=10)
 LONGEST_RETRY_DELAY = datetime.timedelta(minutes=10)
+PUSHER = "Pusher"
+NOT_CRON = ("@once", "@continuous")
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 stack.import_jsonschema()
@@ -37,12 +37,12 @@ def build(project: str) -> DAG:
     code_check.check_once(project)
     card = _card(project)
     graph = _graph(project)
-    tz = datetime.timezone.utc
+    tz = datetime.UTC
     dag = DAG(
         dag_id=project,
         description=card.question,
         doc_md=_readme(project) or card.title,
-        schedule=[spans_dataset(project)] if card.schedule == ON_DATA else card.schedule,
+        schedule=schedule(card),
         start_date=datetime.datetime.fromisoformat(card.start).replace(tzinfo=tz),
         catchup=False,
         max_active_runs=16,
@@ -50,6 +50,7 @@ def build(project: str) -> DAG:
         params=params(card),
         on_failure_callback=callbacks.run_failed,
         on_success_callback=callbacks.run_succeeded,
+        deadline=_deadline(card),
         default_args={"owner": card.owner},
     )
     names = [node.id for node in graph]
@@ -57,7 +58,38 @@ def build(project: str) -> DAG:
     for node in graph:
         for upstream in node.upstream:
             tasks[upstream].set_downstream(tasks[node.id])
+        if card.approval and node.type == PUSHER:
+            _ask_before(tasks[node.id], card, dag)
     return dag
+
+
+def _ask_before(pusher: NodeOperator, card: Project, dag: DAG) -> None:
+    from dags.approval import TASK_ID, PushApproval
+
+    approval = PushApproval(task_id=TASK_ID, project=card.name, dag=dag)
+    for upstream in list(pusher.upstream_list):
+        upstream.set_downstream(approval)
+    approval.set_downstream(pusher)
+
+
+def _deadline(card: Project) -> DeadlineAlert | None:
+    """A run is due when its day is over, which is when it is queued; a backfill's has the time from then on as well."""
+    if card.deadline_hours is None:
+        return None
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=datetime.timedelta(hours=card.deadline_hours),
+        callback=AsyncCallback(callbacks.deadline_missed),
+    )
+
+
+def schedule(card: Project) -> Any:
+    """What starts the project's runs. A run of a day has that day for its interval, and begins when it is over."""
+    if card.schedule == ON_DATA:
+        return [spans_asset(card.name, watched=True)]
+    if card.schedule is None or card.schedule in NOT_CRON:
+        return card.schedule
+    return CronDataIntervalTimetable(card.schedule, timezone="UTC")
 
 
 def _graph(project: str) -> list[ir.Node]:
@@ -81,11 +113,12 @@ def _task(card: Project, node: ir.Node, names: list[str], dag: DAG) -> NodeOpera
         node=node.id,
         all_nodes=names,
         root=not node.upstream,
+        pushes=node.type == PUSHER,
         dag=dag,
         pool=os.environ.get(POOL_VARIABLE) if heavy else None,
         retries=card.retries,
         retry_delay=RETRY_DELAY,
-        retry_exponential_backoff=True,
+        retry_exponential_backoff=2.0,
         max_retry_delay=LONGEST_RETRY_DELAY,
         execution_timeout=datetime.timedelta(hours=card.node_hours),
         on_failure_callback=callbacks.task_failed,
@@ -106,7 +139,11 @@ def params(card: Project) -> dict[str, Param]:
             variants[0], type="string", enum=variants, title="Variant", description=_about(card)
         ),
         "profile": Param(
-            "quick", type="string", enum=list(PROFILES), title="Profile", description="How much work"
+            FULL,
+            type="string",
+            enum=list(PROFILES),
+            title="Profile",
+            description=f"How much work; {FULL} on real data with the first variant is production",
         ),
         "parameters": Param(
             {},
@@ -120,7 +157,13 @@ def params(card: Project) -> dict[str, Param]:
             None,
             type=["null", "string"],
             title="Data path",
-            description="File or folder on the worker; empty: HOME/data/<project>, else a sample",
+            description="File or folder on the worker; empty: HOME/data/<project>",
+        ),
+        "sample": Param(
+            False,
+            type=["boolean", "null"],
+            title="Sample",
+            description="Where there is no data, train on a made-up sample; without this such a run does nothing",
         ),
         "span": Param(
             None,
@@ -172,29 +215,20 @@ def _shown(project: str, name: str) -> Path:
 
 def broken(names: list[str]) -> dict[str, str]:
     """{project: what is wrong, beginning with file:line} for the projects whose DAG cannot be built."""
-    found: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for name in names:
         try:
             build(name)
         except Exception as error:
-            found[name] = (
+            problems[name] = (
                 str(error) if isinstance(error, ProjectError) else f"{_where(name, error)}: {error!r}"
             )
-    return found
+    return problems
 
 
 def committed() -> list[str]:
     """Names of projects that are meant to have a DAG: those with a card."""
     return registry.names()
-
-
-def fed_by_data(names: list[str]) -> list[Project]:
-    """Cards of the sound projects that start when data arrives."""
-    cards = []
-    for name in names:
-        with contextlib.suppress(ProjectError):
-            cards.append(_card(name))
-    return [card for card in cards if card.schedule == ON_DATA]
 
 
 def wanted(names: list[str], only: Any) -> list[str]:

@@ -8,26 +8,29 @@ node does, in another process.
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow.configuration import conf
-from airflow.exceptions import AirflowException, AirflowSkipException
-from airflow.models.baseoperator import BaseOperator
-from airflow.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from dags import node_call, spans
-from dags.node_call import NodeCall
-from dags.run_folder import RunFolder, run_id_for
-from dags.span_trigger import SpanTrigger, arrived
-from pipelines.base import registry
+from dags.deliveries import model_alias, model_asset
+from dags.links import LogLink, RunLink
+from dags.node_call import FollowedCall
+from dags.span_trigger import UNFINISHED, SpanTrigger, TurnTrigger, arrived
+from pipelines.base import registry, run_record
+from pipelines.base.errors import ProjectError, ViaductError, close_match
+from pipelines.base.forkserver.client import CallError
 from pipelines.base.paths import Paths
-from pipelines.base.project import Project, ProjectError, Settings
+from pipelines.base.project import FULL, Project
+from pipelines.base.run_folder import RunFolder, run_id_for
+from pipelines.base.settings import Settings
 
-TURN_POLL = datetime.timedelta(seconds=5)
+WAITED_FOR = 20
 LATE_LIMIT = datetime.timedelta(days=7)
+PARAMS = ("variant", "profile", "parameters", "data", "sample", "span", "beam_args")
 
 
 class NodeFailed(AirflowException):
@@ -37,40 +40,72 @@ class NodeFailed(AirflowException):
 class NodeOperator(BaseOperator):
     """Runs `node` of `project`. Idempotent per DAG run: a finished node is not repeated, a failed one starts clean.
 
-    `all_nodes` are the pipeline's node ids; `root` says that the node waits for nothing but the data.
+    `all_nodes` are the pipeline's node ids; `root` says that the node waits for nothing but the data, `pushes` that it
+    publishes the model.
     """
 
     ui_color = "#dff0e4"
     template_fields: Sequence[str] = ()
 
+    operator_extra_links = (RunLink(), LogLink())
+
     def __init__(
-        self, *, project: str, node: str, all_nodes: Sequence[str], root: bool = False, **kwargs: Any
+        self,
+        *,
+        project: str,
+        node: str,
+        all_nodes: Sequence[str],
+        root: bool = False,
+        pushes: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # As an inlet the asset is known and active before its first event.
+        super().__init__(
+            outlets=[model_alias(project)] if pushes else [],
+            inlets=[model_asset(project)] if pushes else [],
+            **kwargs,
+        )
+        self.pushes = pushes
         self.project, self.node, self.all_nodes, self.root = project, node, list(all_nodes), root
-        self._running: NodeCall | None = None
+        self._running: FollowedCall | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
         card = registry.get(self.project)
-        run = run_folder(context)
+        run, settings = run_folder(context), asked_for(card, context)
         if self.root:
             self._wait_for_turn(card, context)
             self._wait_for_data(card, context)
-        run.path.joinpath("logs").mkdir(parents=True, exist_ok=True)
+            self._skip_without_data(context)
+        run.make()
         with_host = node_call.use_host(conf.get("core", "executor"))
         try:
-            if with_host:
-                node_call.warm_host(run.paths, self.log.info)
-            settings = settings_of(card, context)
             run.prepare(
-                settings, self.all_nodes, lambda target: self._compile(run, settings, target, with_host)
+                settings, self.all_nodes, lambda target: self._compile(context, settings, target, with_host)
             )
             run.node_started(self.node)
             summary = self._run(run, with_host)
-        except ProjectError as error:
-            raise NodeFailed(f"{error} (log: {run.log(self.node)})") from error
+        except ViaductError as error:
+            # The data or the code that was refused will not mend itself; everything else may go well the next time.
+            refused = isinstance(error, CallError) and error.refused
+            raised = AirflowFailException if refused else NodeFailed
+            raise raised(f"{error} (log: {run.log(self.node)})") from error
         run.node_done(self.node, summary)
+        self._announce(context, run, summary)
         return summary
+
+    def _announce(self, context: Any, run: RunFolder, summary: dict[str, Any]) -> None:
+        """A model pushed to production is an event of the project's asset; one that was kept back or aside is none."""
+        if not (self.pushes and Path(summary.get("pushed") or "").parent == run.paths.serving):
+            return
+        record = run.read()
+        extra = {
+            "version": Path(summary["pushed"]).name,
+            "model": summary["pushed"],
+            "blessed": record and record.blessed,
+            "run": run.run_id,
+            "metrics": run_record.plain_numbers(record.metrics) if record else {},
+        }
+        context["outlet_events"][model_alias(self.project)].add(model_asset(self.project), extra=extra)
 
     def resume(self, context: Any, event: Any = None) -> dict[str, Any]:
         """Airflow calls this when what the task was deferred for has come."""
@@ -81,17 +116,22 @@ class NodeOperator(BaseOperator):
         if self._running is not None:
             self._running.cancel()
 
-    def _compile(self, run: RunFolder, settings: Settings, target: Path, with_host: bool) -> dict[str, Any]:
+    def _compile(self, context: Any, settings: Settings, target: Path, with_host: bool) -> dict[str, Any]:
+        if nothing := nothing_to_train_on(context):
+            raise AirflowFailException(nothing)
+        run = run_folder(context)
         kwargs = {
             "project": self.project,
             "settings": settings.to_json(),
             "home": str(run.paths.home),
             "target": str(target),
         }
-        asked = node_call.request(run, "prepare", "pipelines.base.node:prepare_run", kwargs)
         if with_host:
-            return self._follow(NodeCall(asked), self.log.debug)
-        return node_call.host_client.direct(asked)
+            node_call.warm_host(run.paths, self.log.info)
+        call = FollowedCall(
+            node_call.caller_of(run, with_host), run, "prepare", "pipelines.base.jobs:prepare_run", kwargs
+        )
+        return self._follow(call, self.log.debug)
 
     def _run(self, run: RunFolder, with_host: bool) -> dict[str, Any]:
         kwargs = {
@@ -100,14 +140,15 @@ class NodeOperator(BaseOperator):
             "run_id": run.run_id,
             "home": str(run.paths.home),
         }
-        asked = node_call.request(run, self.node, "pipelines.base.node:run_node", kwargs)
-        command = [sys.executable, "-m", "pipelines", "node", self.project, self.node]
-        command += ["--run-id", run.run_id, "--ir", str(run.ir)]
-        call = NodeCall(asked, None if with_host else command)
-        self.log.info("%s of %s runs as process %s; log: %s", self.node, run.run_id, call.pid, asked.log)
+        if with_host:
+            node_call.warm_host(run.paths, self.log.info)
+        call = FollowedCall(
+            node_call.caller_of(run, with_host), run, self.node, "pipelines.base.node:run_node", kwargs
+        )
+        self.log.info("%s of %s; log: %s", self.node, run.run_id, run.log(self.node))
         return self._follow(call, self.log.info)
 
-    def _follow(self, call: NodeCall, say: Callable[[str], None]) -> dict[str, Any]:
+    def _follow(self, call: FollowedCall, say: Callable[[str], None]) -> dict[str, Any]:
         self._running = call
         try:
             return call.follow(say)
@@ -121,12 +162,12 @@ class NodeOperator(BaseOperator):
     def _wait_for_turn(self, card: Project, context: Any) -> None:
         """Dated runs go in the order of their dates: each compares itself with the model of the one before."""
         dag_run = context["dag_run"]
-        if not spans.is_dated(card, str(dag_run.run_type)):
+        if not spans.is_dated(card, run_type(dag_run)):
             return
         earlier = earlier_runs(dag_run)
         if earlier:
-            self.log.info("Waiting for the run of an earlier date: %s", earlier[0])
-            self.defer(trigger=TimeDeltaTrigger(TURN_POLL), method_name="resume", timeout=None)
+            self.log.info("Waiting for runs of earlier dates: %s", ", ".join(earlier))
+            self.defer(trigger=TurnTrigger(dag_run.dag_id, earlier), method_name="resume", timeout=None)
 
     def _wait_for_data(self, card: Project, context: Any) -> None:
         span = span_of(card, context)
@@ -135,10 +176,22 @@ class NodeOperator(BaseOperator):
         folder = spans.folder(Paths.of(self.project), context["params"].get("data") or "", span)
         if arrived(folder):
             return
-        if card.late_spans == "skip" and spans.is_dated(card, str(context["dag_run"].run_type)):
+        if card.late_spans == "skip" and spans.is_dated(card, run_type(context["dag_run"])):
             raise AirflowSkipException(f"{folder} has not arrived; late spans of {card.name} are skipped.")
         self.log.info("Waiting for %s (at most %s)", folder, LATE_LIMIT)
         self.defer(trigger=SpanTrigger(str(folder)), method_name="resume", timeout=LATE_LIMIT)
+
+    def _skip_without_data(self, context: Any) -> None:
+        """Nobody has asked for a scheduled run, so there is nothing to fail: it has nothing to do."""
+        if run_type(context["dag_run"]) == "scheduled" and (nothing := nothing_to_train_on(context)):
+            raise AirflowSkipException(nothing)
+
+
+def nothing_to_train_on(context: Any) -> str:
+    """Why the DAG run in `context` has no data, '' if it has some."""
+    params = context["params"]
+    paths = Paths.of(context["dag_run"].dag_id)
+    return spans.nothing_to_train_on(paths, params.get("data") or "", sample=bool(params.get("sample")))
 
 
 def run_folder(context: Any) -> RunFolder:
@@ -147,21 +200,38 @@ def run_folder(context: Any) -> RunFolder:
     return RunFolder(Paths.of(dag_run.dag_id), run_id_for(dag_run.dag_id, dag_run.run_id))
 
 
+def run_type(dag_run: Any) -> str:
+    """What started the run: "scheduled", "manual", ...; Airflow's own is an enumeration whose text is another."""
+    return getattr(dag_run.run_type, "value", dag_run.run_type)
+
+
 def span_of(card: Project, context: Any) -> int | None:
     """The span of the DAG run in `context`."""
     dag_run = context["dag_run"]
-    start = dag_run.data_interval_start or dag_run.logical_date
-    events = context.get("triggering_dataset_events")
-    return spans.for_run(card, str(dag_run.run_type), start.date(), context["params"].get("span"), events)
+    # Runs that a person or an asset starts have neither interval nor date.
+    start = dag_run.data_interval_start or dag_run.logical_date or dag_run.run_after
+    events = context.get("triggering_asset_events")
+    return spans.for_run(card, run_type(dag_run), start.date(), context["params"].get("span"), events)
+
+
+def asked_for(card: Project, context: Any) -> Settings:
+    """`settings_of`; what is wrong fails the task for good, since another attempt would find it as wrong."""
+    try:
+        return settings_of(card, context)
+    except ProjectError as error:
+        raise AirflowFailException(str(error)) from error
 
 
 def settings_of(card: Project, context: Any) -> Settings:
-    """The run's settings from its DAG params; a ProjectError names a param that is wrong."""
+    """The run's settings from its DAG params; a ProjectError names a param that is wrong or does not exist."""
     params = context["params"]
+    for name in params:
+        if name not in PARAMS:  # Airflow takes any name from whoever triggers by its API or with JSON
+            raise ProjectError(f"{card.name}: {close_match('Param', name, PARAMS)}")
     return Settings.of(
         card,
         params.get("variant"),
-        params.get("profile") or "quick",
+        params.get("profile") or FULL,
         params.get("parameters") or {},
         data=params.get("data") or "",
         span=span_of(card, context),
@@ -170,20 +240,20 @@ def settings_of(card: Project, context: Any) -> Settings:
 
 
 def earlier_runs(dag_run: Any) -> list[str]:
-    """Run ids of unfinished dated runs of the same DAG with an earlier logical date, earliest first."""
-    from airflow.models.dagrun import DagRun
-    from airflow.utils.session import create_session
-    from airflow.utils.state import DagRunState
+    """Run ids of the latest unfinished dated runs of the same DAG with an earlier date, latest first.
 
-    with create_session() as session:
-        found = (
-            session.query(DagRun.run_id)
-            .filter(
-                DagRun.dag_id == dag_run.dag_id,
-                DagRun.run_type.in_(spans.DATED_RUNS),
-                DagRun.state.in_((DagRunState.QUEUED, DagRunState.RUNNING)),
-                DagRun.execution_date < dag_run.logical_date,
-            )
-            .order_by(DagRun.execution_date)
-        )
-        return [run_id for (run_id,) in found]
+    A task has no database: it asks for one run before a date at a time.
+    """
+    from airflow.sdk.execution_time.comms import GetPreviousDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    found: list[tuple[Any, str]] = []
+    for state in UNFINISHED:
+        before = dag_run.logical_date
+        while before is not None and len(found) < WAITED_FOR:
+            question = GetPreviousDagRun(dag_id=dag_run.dag_id, logical_date=before, state=state)
+            run = SUPERVISOR_COMMS.send(question).dag_run
+            if run is not None and run_type(run) in spans.DATED_RUNS:
+                found.append((run.logical_date, run.run_id))
+            before = run and run.logical_date
+    return [run_id for _, run_id in sorted(found, reverse=True)]

@@ -1,7 +1,8 @@
 """Airflow's tables, the heavy nodes' pool and the admin user, in one process: each `airflow` command costs seconds.
 
-`python -m dags.prepare_database` with Airflow's environment; the admin's password on standard input. Idempotent:
-an existing user gets the password, an existing pool keeps the number of slots that somebody gave it.
+`python -m dags.prepare_database` with Airflow's environment; the admin's password on standard input. Idempotent: an
+existing pool keeps the number of slots that somebody gave it. The user is made where FAB keeps users (a deployment);
+the simple auth manager of `make airflow` reads a file.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import os
 import sys
 
 from dags.installation import ADMIN, HEAVY_POOL
+
+FAB = "FabAuthManager"
 
 
 def main() -> int:
@@ -25,7 +28,10 @@ def main() -> int:
             description="Nodes that fill a machine's memory",
             include_deferred=False,
         )
-    _admin(password)
+    from airflow.configuration import conf
+
+    if FAB in conf.get("core", "auth_manager"):
+        _admin(password)
     return 0
 
 

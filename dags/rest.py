@@ -1,4 +1,4 @@
-"""Airflow's REST API as this project uses it: health, unpause, trigger, states. Any Airflow 2, here or elsewhere.
+"""Airflow's REST API as this project uses it: health, unpause, trigger, states. Any Airflow 3, here or elsewhere.
 
 Standard library only. The address and account are the local installation's, or VIADUCT_AIRFLOW_URL
 (http://user:password@host:port).
@@ -6,16 +6,16 @@ Standard library only. The address and account are the local installation's, or 
 
 from __future__ import annotations
 
-import base64
+import datetime
 import json
 import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ViaductError
 
 if TYPE_CHECKING:
     from dags.installation import Installation
@@ -24,13 +24,17 @@ URL_VARIABLE = "VIADUCT_AIRFLOW_URL"
 TIMEOUT_S = 30
 
 
-@dataclass(frozen=True)
+@dataclass
 class Api:
-    """One Airflow's API. Raises ProjectError for whatever does not work, with the server's own words."""
+    """One Airflow's API. Raises ViaductError for whatever does not work, with the server's own words.
+
+    A token is asked for when it is needed and again when the server takes it no more (it lasts a day).
+    """
 
     url: str
     user: str
     password: str
+    _token: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, installation: Installation) -> Api:
@@ -45,14 +49,25 @@ class Api:
         return cls(installation.url, "admin", installation.values["admin_password"])
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The decoded answer of `method` on /api/v1/`path`."""
-        return self._send(method, f"{self.url}/api/v1/{path}", body)
+        """The decoded answer of `method` on /api/v2/`path`."""
+        url = f"{self.url}/api/v2/{path}"
+        fresh = not self._token
+        try:
+            return self._send(method, url, body, self._token or self._new_token())
+        except ApiError as error:
+            if error.status != 401 or fresh:
+                raise
+        return self._send(method, url, body, self._new_token())
 
-    def _send(self, method: str, url: str, body: Any) -> Any:
-        account = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        headers = {"Authorization": f"Basic {account}"}
+    def _new_token(self) -> str:
+        account = {"username": self.user, "password": self.password}
+        self._token = self._send("POST", f"{self.url}/auth/token", account)["access_token"]
+        return self._token
+
+    def _send(self, method: str, url: str, body: Any, token: str = "") -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         data = None
-        if body is not None:  # Airflow answers 400 to a type without a body
+        if body is not None:
             headers["Content-Type"], data = "application/json", json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers, method=method)
         try:
@@ -61,14 +76,14 @@ class Api:
         except urllib.error.HTTPError as error:
             raise ApiError(error.code, f"Airflow refused {method} {url}: {_words(error)}") from error
         except (OSError, ValueError) as error:
-            raise ProjectError(
+            raise ViaductError(
                 f"Airflow at {self.url} does not answer: {error}. Start it: make airflow"
             ) from error
         return json.loads(text) if text else {}
 
     def health(self) -> dict[str, Any]:
-        """State of scheduler, triggerer and database."""
-        return self._send("GET", f"{self.url}/health", None)
+        """State of scheduler, DAG processor, triggerer and database; needs no account."""
+        return self._send("GET", f"{self.url}/api/v2/monitor/health", None)
 
     def unpause(self, dag: str) -> bool:
         """Lets the DAG run; True if it was paused."""
@@ -77,25 +92,60 @@ class Api:
             self.call("PATCH", f"dags/{dag}?update_mask=is_paused", {"is_paused": False})
         return bool(paused)
 
-    def trigger(self, dag: str, conf: dict[str, Any], run_id: str | None = None) -> str:
-        """Starts a run; returns its Airflow run id."""
-        body = {"conf": conf, **({"dag_run_id": run_id} if run_id else {})}
-        return self.call("POST", f"dags/{dag}/dagRuns", body)["dag_run_id"]
+    def due(self, dag: str) -> dict[str, str]:
+        """Logical date and interval of the scheduled run that would start at once if the paused DAG were unpaused.
+
+        As the API wants them of a run that takes its place; {} where there is none.
+        """
+        told = self.call("GET", f"dags/{dag}")
+        after = told.get("next_dagrun_run_after")
+        late = after and _date(after) <= datetime.datetime.now(datetime.UTC)
+        if not (told["is_paused"] and late and told.get("next_dagrun_logical_date")):
+            return {}
+        names = ("logical_date", "data_interval_start", "data_interval_end")
+        return {name: told[f"next_dagrun_{name}"] for name in names}
+
+    def trigger(
+        self,
+        dag: str,
+        conf: dict[str, Any],
+        run_id: str | None = None,
+        place: dict[str, str] | None = None,
+    ) -> str:
+        """Starts a run; returns its Airflow run id. It takes `place` (see `due`) unless another run has it."""
+        path = f"dags/{dag}/dagRuns"
+        body = {"conf": conf, "logical_date": None, **({"dag_run_id": run_id} if run_id else {})}
+        if place:
+            made_up = f"manual__{datetime.datetime.now(datetime.UTC).isoformat()}"
+            try:
+                return self.call("POST", path, {"dag_run_id": made_up, **body, **place})["dag_run_id"]
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+        return self.call("POST", path, body)["dag_run_id"]
 
     def run(self, dag: str, run_id: str) -> dict[str, Any]:
-        return self.call("GET", f"dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}")
+        return self.call("GET", run_path(dag, run_id))
 
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         """Task instances of a run."""
-        path = f"dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}/taskInstances?limit=100"
-        return self.call("GET", path)["task_instances"]
+        return self.call("GET", f"{run_path(dag, run_id)}/taskInstances?limit=100")["task_instances"]
 
     def deliver(self, uri: str, extra: dict[str, Any]) -> None:
-        """Says that a Dataset was updated."""
-        self.call("POST", "datasets/events", {"dataset_uri": uri, "extra": extra})
+        """Says that an asset was updated. Raises ViaductError where no DAG knows it."""
+        found = self.call("GET", f"assets?uri_pattern={urllib.parse.quote(uri, safe='')}")["assets"]
+        ids = [asset["id"] for asset in found if asset["uri"] == uri]
+        if not ids:
+            raise ViaductError(f"Airflow at {self.url} knows no asset {uri!r}; is its project's DAG there?")
+        self.call("POST", "assets/events", {"asset_id": ids[0], "extra": extra})
 
 
-class ApiError(ProjectError):
+def run_path(dag: str, run_id: str) -> str:
+    """The path of a run in the API."""
+    return f"dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}"
+
+
+class ApiError(ViaductError):
     """Airflow answered with an error; `status` is the HTTP code."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -103,9 +153,13 @@ class ApiError(ProjectError):
         self.status = status
 
 
+def _date(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def _words(error: urllib.error.HTTPError) -> str:
     try:
         told = json.loads(error.read())
-        return f"{error.code} {told.get('title', '')}: {told.get('detail', '')}"
+        return f"{error.code} {error.reason}: {told.get('detail') or 'no reason given'}"
     except (OSError, ValueError, AttributeError):
         return f"{error.code} {error.reason}"

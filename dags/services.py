@@ -15,22 +15,25 @@ from collections.abc import Callable
 
 from dags import supervisor
 from dags.cluster import binaries, free_port
-from dags.installation import ADMIN, Installation, write_private
+from dags.installation import ADMIN, Installation, python, require_python
 from dags.rest import Api
-from pipelines.base import host_client
+from pipelines.base import whole
+from pipelines.base.errors import ViaductError
+from pipelines.base.forkserver import client as forkserver
 from pipelines.base.paths import CHECKOUT
-from pipelines.base.project import ProjectError
 
 READY_TIMEOUT_S = 300.0
+HEALTHY = ("scheduler", "dag_processor", "triggerer")
 STOP_TIMEOUT_S = 60.0
 
 
 def up(installation: Installation, say: Callable[[str], None]) -> None:
-    """Brings everything up and returns when webserver and scheduler report themselves healthy.
+    """Brings everything up and returns when all of Airflow's services report themselves healthy.
 
-    Raises ProjectError if PostgreSQL is not installed or something does not come up; it names the log.
+    Raises ViaductError if PostgreSQL is not installed or something does not come up; it names the log.
     """
     binaries()
+    require_python()
     installation.complete()
     values, cluster = installation.values, installation.cluster
     if not supervisor.running(installation.folder):
@@ -42,8 +45,8 @@ def up(installation: Installation, say: Callable[[str], None]) -> None:
         _start_supervisor(installation)
     else:
         cluster.start()
-    write_private(installation.folder / "admin-password", values[f"{ADMIN}_password"] + "\n")
-    say("Waiting for webserver, scheduler and triggerer ...")
+    whole.write(installation.folder / "admin-password", values[f"{ADMIN}_password"] + "\n", private=True)
+    say("Waiting for API server, scheduler, DAG processor and triggerer ...")
     _wait_until_healthy(installation)
 
 
@@ -54,7 +57,7 @@ def _start_cluster(installation: Installation, say: Callable[[str], None]) -> No
         cluster.create(installation.values["postgres_password"])
     try:
         cluster.start()
-    except ProjectError:
+    except ViaductError:
         # The port may have been taken since; a fresh one costs nothing, because every address is derived from it.
         installation.values.update(postgres_port=free_port())
         installation.save()
@@ -66,7 +69,7 @@ def _prepare_database(installation: Installation, say: Callable[[str], None]) ->
     log = installation.folder / "prepare.log"
     with log.open("wb") as output:
         done = subprocess.run(
-            [sys.executable, "-m", "dags.prepare_database"],
+            [python(), "-m", "dags.prepare_database"],
             input=installation.values[f"{ADMIN}_password"].encode(),
             env=installation.environment(),
             cwd=CHECKOUT,
@@ -75,7 +78,7 @@ def _prepare_database(installation: Installation, say: Callable[[str], None]) ->
             check=False,
         )
     if done.returncode != 0:
-        raise ProjectError(f"Airflow's database could not be prepared; see {log}")
+        raise ViaductError(f"Airflow's database could not be prepared; see {log}")
 
 
 def _start_supervisor(installation: Installation) -> None:
@@ -97,12 +100,12 @@ def _wait_until_healthy(installation: Installation) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         health = {}
-        with contextlib.suppress(ProjectError):
+        with contextlib.suppress(ViaductError):
             health = api.health()
-        if all(health.get(name, {}).get("status") == "healthy" for name in ("scheduler", "triggerer")):
+        if all(health.get(name, {}).get("status") == "healthy" for name in HEALTHY):
             return
         time.sleep(0.5)
-    raise ProjectError(
+    raise ViaductError(
         f"Airflow did not become healthy in {READY_TIMEOUT_S:.0f} s; logs: {installation.folder}/*.log"
     )
 
@@ -116,14 +119,14 @@ def down(installation: Installation) -> list[str]:
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while supervisor.running(installation.folder):
             if time.monotonic() > deadline:
-                raise ProjectError(
+                raise ViaductError(
                     f"The supervisor (process {pid}) does not end; its log: {installation.folder}/supervisor.log"
                 )
             time.sleep(0.2)
         ended.append("Airflow")
     if supervisor.end_leftovers(installation.folder):
         ended.append("services without a supervisor")
-    if host_client.stop(installation.home):
+    if forkserver.stop(installation.home):
         ended.append("warm host")
     if installation.values and installation.cluster.stop():
         ended.append("PostgreSQL")

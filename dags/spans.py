@@ -41,16 +41,16 @@ def for_run(
     run_type: str,
     day: datetime.date,
     asked: int | None,
-    events: Mapping[str, Any] | None = None,
+    events: Mapping[Any, Any] | None = None,
 ) -> int | None:
     """The span of a run; None means the latest. `asked` (the DAG param) wins, then the delivery in `events`."""
     if asked is not None:
         return asked
     delivered = [
-        int(event.extra["span"])
+        span
         for batch in (events or {}).values()
         for event in batch
-        if "span" in (getattr(event, "extra", None) or {})
+        for span in told_by(getattr(event, "extra", None))
     ]
     if delivered:
         return max(delivered)
@@ -59,12 +59,30 @@ def for_run(
     return number_of(day) if card.spans == "date" else (day - datetime.date.fromisoformat(card.start)).days
 
 
+def told_by(extra: Any) -> list[int]:
+    """The span that an asset's event is about: as our command says it, or as a watcher does, in its payload."""
+    told = extra or {}
+    told = told.get("payload", told) if isinstance(told, Mapping) else {}
+    return [int(told["span"])] if isinstance(told, Mapping) and "span" in told else []
+
+
 def folder(paths: Paths, data: str, span: int) -> Path:
     """Where span N of a run lies: below its data path, else below HOME/data/<project>."""
     return (Path(data) if data else paths.data) / f"span-{span}"
 
 
+def nothing_to_train_on(paths: Paths, data: str, *, sample: bool) -> str:
+    """Why a run has no data and what to do, '' if it has some: nobody trains on a made-up sample unasked."""
+    if data or sample or any(paths.data.glob("span-*")):
+        return ""
+    name = paths.project
+    return (
+        f"{name}: there is no data in {paths.data}. Fetch the official set (`viaduct data {name}`), name your own "
+        f"(param `data`, --data PATH), or ask for a made-up sample (param `sample`, --sample)."
+    )
+
+
 def present(root: Path) -> list[int]:
     """Numbers of the spans under `root`, sorted; a folder that is still being written has another name."""
-    found = (path.name.removeprefix("span-") for path in root.glob("span-*") if path.is_dir())
-    return sorted(int(number) for number in found if number.isdigit())
+    suffixes = (path.name.removeprefix("span-") for path in root.glob("span-*") if path.is_dir())
+    return sorted(int(number) for number in suffixes if number.isdigit())

@@ -1,7 +1,8 @@
-"""Keeps webserver, scheduler and triggerer running: what systemd or a container's restart policy does elsewhere.
+"""Keeps Airflow's services running: what systemd or a container's restart policy does elsewhere.
 
 `python -m dags.supervisor FOLDER` with Airflow's environment. A service that ends is started again, after what it
-left in its session has been ended, so that no orphan goes on beside its successor. SIGTERM ends everything.
+left in its session has been ended, so that no orphan goes on beside its successor. So is one that lives and gives no
+sign of life: a scheduler that lost its database can wait for its own workers for ever. SIGTERM ends everything.
 Standard library only.
 """
 
@@ -15,15 +16,26 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from pipelines.base import whole
 
 SERVICES = {
-    "webserver": ["airflow", "webserver"],
+    "api-server": ["airflow", "api-server"],
+    "dag-processor": ["airflow", "dag-processor"],
     # Logs are read from the disk they are written to; nobody needs the log server that would listen on all addresses.
-    "scheduler": [sys.executable, "-m", "dags.scheduler", "--skip-serve-logs"],
+    "scheduler": ["airflow", "scheduler", "--skip-serve-logs"],
     "triggerer": ["airflow", "triggerer", "--skip-serve-logs"],
 }
+# Services by the names that Airflow's health page has for them.
+HEALTH_NAMES = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+URL_VARIABLE = "AIRFLOW__API__BASE_URL"
+HEALTH_EVERY_S = 10.0
+START_S = 60.0
+SILENCE_S = 20.0  # beyond the time after which Airflow itself calls a service unhealthy
 TERM_GRACE_S = 15.0
 LONGEST_PAUSE_S = 20.0
 POLL_S = 0.5
@@ -37,18 +49,19 @@ class _Service:
     started: float = 0.0
     pause_s: float = 1.0
     not_before: float = field(default=0.0)
+    silent_since: float = field(default=0.0)
 
 
 def sessions_processes(session: int) -> list[int]:
     """Processes of a session, by the kernel's own table."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError, ValueError):
                 fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
                 if int(fields[3]) == session and fields[0] != "Z":
-                    found.append(int(entry.name))
-    return found
+                    pids.append(int(entry.name))
+    return pids
 
 
 def end_session(session: int, grace_s: float = TERM_GRACE_S) -> None:
@@ -73,6 +86,7 @@ class Supervisor:
         self._folder = folder
         self._services = [_Service(name, command) for name, command in SERVICES.items()]
         self._stopping = False
+        self._asked = 0.0
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -81,6 +95,8 @@ class Supervisor:
             while not self._stopping:
                 for service in self._services:
                     self._tend(service)
+                if time.monotonic() - self._asked > HEALTH_EVERY_S:
+                    self._end_the_silent()
                 time.sleep(POLL_S)
         finally:
             self._end_all()
@@ -100,16 +116,28 @@ class Supervisor:
 
     def _start(self, service: _Service) -> None:
         (self._folder / f"airflow-{service.name}.pid").unlink(missing_ok=True)
-        (self._folder / "airflow-webserver-monitor.pid").unlink(missing_ok=True)
         with (self._folder / f"{service.name}.log").open("ab") as log:
             service.process = subprocess.Popen(
                 service.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         service.started = time.monotonic()
         pids = {s.name: s.process.pid for s in self._services if s.process is not None}
-        aside = self._folder / ".services.json.tmp"
-        aside.write_text(json.dumps(pids))
-        os.replace(aside, self._folder / "services.json")
+        whole.write(self._folder / "services.json", json.dumps(pids))
+
+    def _end_the_silent(self) -> None:
+        """Ends services that Airflow has not heard of for too long; they are then started again."""
+        told, self._asked = health(os.environ.get(URL_VARIABLE, "")), time.monotonic()
+        for service in self._services:
+            status = told.get(HEALTH_NAMES.get(service.name, ""), {}).get("status")
+            now = time.monotonic()
+            if status != "unhealthy" or service.process is None or now - service.started < START_S:
+                service.silent_since = 0.0
+                continue
+            service.silent_since = service.silent_since or now
+            if now - service.silent_since >= SILENCE_S:
+                print(f"{service.name} gives no sign of life; ending it", flush=True)
+                service.silent_since = 0.0
+                end_session(service.process.pid)
 
     def _end_all(self) -> None:
         running = [service.process for service in self._services if service.process is not None]
@@ -120,6 +148,15 @@ class Supervisor:
             end_session(process.pid)
             process.wait()
         (self._folder / "services.json").unlink(missing_ok=True)
+
+
+def health(url: str) -> dict[str, Any]:
+    """What Airflow's health page says; {} where there is none, or no answer (of an API server that starts)."""
+    try:
+        with urllib.request.urlopen(f"{url}/api/v2/monitor/health", timeout=5) as answer:
+            return json.loads(answer.read())
+    except (OSError, ValueError):
+        return {}
 
 
 def end_leftovers(folder: Path) -> list[str]:

@@ -6,8 +6,8 @@ Each line of the error names a project, a file and a line. It is empty, and no e
 import sys
 from pathlib import Path
 
-from airflow.exceptions import AirflowException
-from airflow.utils.dag_parsing_context import get_parsing_context
+from airflow.sdk import get_parsing_context
+from airflow.sdk.exceptions import AirflowException
 
 CHECKOUT = str(Path(__file__).resolve().parents[1])
 if CHECKOUT not in sys.path:
@@ -16,6 +16,6 @@ if CHECKOUT not in sys.path:
 from dags import ir_dag  # noqa: E402
 
 if get_parsing_context().dag_id is None:
-    found = ir_dag.broken(ir_dag.committed())
-    if found:
-        raise AirflowException("; ".join(f"{project}: {problem}" for project, problem in found.items()))
+    problems = ir_dag.broken(ir_dag.committed())
+    if problems:
+        raise AirflowException("; ".join(f"{project}: {problem}" for project, problem in problems.items()))

@@ -9,28 +9,24 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from airflow.models.dag import DAG
-from airflow.utils.dag_parsing_context import get_parsing_context
+from airflow.sdk import DAG, get_parsing_context
 
 CHECKOUT = str(Path(__file__).resolve().parents[1])
 if CHECKOUT not in sys.path:
     sys.path.insert(0, CHECKOUT)
 
-from dags import deliveries, ir_dag  # noqa: E402
+from dags import ir_dag  # noqa: E402
 
 
 def _dags(wanted: str | None) -> dict[str, DAG]:
     """The DAG called `wanted`, or all of them; a project's name may be any word, so nothing else is global here."""
     made: dict[str, DAG] = {}
-    for name in [] if wanted == deliveries.DAG_ID else ir_dag.wanted(ir_dag.committed(), wanted):
+    for name in ir_dag.wanted(ir_dag.committed(), wanted):
         try:
             made[name] = ir_dag.build(name)
         except Exception:
             if name == wanted:
                 raise
-    # One more DAG where a project starts when its data arrives.
-    if wanted in (None, deliveries.DAG_ID) and (fed := ir_dag.fed_by_data(ir_dag.committed())):
-        made[deliveries.DAG_ID] = deliveries.build(fed)
     return made
 
 

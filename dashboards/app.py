@@ -1,60 +1,78 @@
-"""The web app: routes, static files and errors. Pages are in pages_*.py; nothing here reads artifacts."""
+"""The web app: routes, static files and errors. A page is a module of `pages`; nothing here reads artifacts."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from dashboards import (
-    pages_data,
-    pages_home,
-    pages_models,
-    pages_quality,
-    pages_runs,
-    pages_serving,
+from dashboards.drawing import words
+from dashboards.pages import (
+    assets,
+    compare,
+    data,
+    evaluation,
+    export,
+    home,
+    models,
+    reports,
+    runs,
+    serving,
     tensorboard,
+    training,
 )
-from dashboards.export import export_page
-from dashboards.files import Missing
-from dashboards.metadata import Metadata
+from dashboards.pages.site import HERE, Site
+from dashboards.readers.files import Missing
+from dashboards.readers.metadata import Metadata
+from dashboards.readers.servers import Servers
 from dashboards.security import REPORT_POLICY, Guard
-from dashboards.servers import Servers
-from dashboards.site import HERE, Site
 from pipelines.base.paths import metadata_url
+
+
+class Guarded(Starlette):
+    """An app behind the guard with all that answers for it: what goes wrong is guarded like any page."""
+
+    hosts: tuple[str, ...] = ()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Guard(super().build_middleware_stack(), self.hosts)
+
 
 Page = Callable[[Site, dict[str, str]], Any]
 PAGES: dict[str, Page] = {
-    "/": pages_home.home,
-    "/project": pages_home.project,
-    "/run": pages_runs.run,
-    "/run/live": pages_runs.live,
-    "/log": pages_runs.log,
-    "/artifact": pages_models.artifact,
-    "/data": pages_data.data,
-    "/training": pages_quality.training,
-    "/evaluation": pages_quality.evaluation,
-    "/compare": pages_quality.compare,
-    "/models": pages_models.models,
-    "/lineage": pages_models.lineage,
-    "/serving": pages_serving.serving,
+    "/": home.home,
+    "/project": home.project,
+    "/run": runs.run,
+    "/run/live": runs.live,
+    "/log": runs.log,
+    "/artifact": models.artifact,
+    "/data": data.data,
+    "/data/live": data.live,
+    "/training": training.training,
+    "/evaluation": evaluation.evaluation,
+    "/compare": compare.compare,
+    "/models": models.models,
+    "/lineage": models.lineage,
+    "/serving": serving.serving,
 }
-# A request typed into the form, a picture in base64 included.
-LARGEST_BODY = 8 << 20
-MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml", ".gif": "image/gif",
-         ".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8"}  # fmt: skip
+# A request typed into the form, a picture in base64 included; sent by a browser as it is, by others percent-encoded.
+LARGEST_INPUT = 8 << 20
+LARGEST_BODY = 3 * LARGEST_INPUT + (64 << 10)
 
 
 def create_app(
@@ -67,8 +85,14 @@ def create_app(
         Route(path, _page(site, page), methods=["GET"]) for path, page in PAGES.items()
     ]
     routes += [
-        Route("/serving/request", _post(site, pages_serving.request), methods=["POST"]),
-        Route("/tensorboard", _post(site, functools.partial(tensorboard.start, boards)), methods=["POST"]),
+        Route("/serving/request", _post(site, serving.request), methods=["POST"]),
+        Route("/serving/request", _page(site, serving.serving), methods=["GET"]),
+        Route("/tensorboard", _board(site, boards), methods=["POST"]),
+        Route(
+            "/tensorboard",
+            _page(site, lambda site, query: tensorboard.page(boards, site, query)),
+            methods=["GET"],
+        ),
         Route("/report/{artifact}/{file:path}", functools.partial(_report, site), methods=["GET"]),
         Route("/export", functools.partial(_export, site), methods=["GET"]),
         Route("/plotly.min.js", _plotly, methods=["GET"]),
@@ -78,22 +102,24 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        threading.Thread(target=site.warm, daemon=True, name="templates").start()
         yield
         boards.close()
 
-    app = Starlette(
+    app = Guarded(
         routes=routes,
         middleware=[
-            Middleware(Guard, hosts=hosts),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=4),
         ],
         exception_handlers={
             404: functools.partial(_not_found, site),
+            HTTPException: functools.partial(_broken, site),
             Exception: functools.partial(_broken, site),
         },
         lifespan=lifespan,
         max_body_size=LARGEST_BODY,
     )
+    app.hosts = tuple(hosts)
     app.state.site = site
     return app
 
@@ -107,11 +133,39 @@ def _page(site: Site, page: Page) -> Any:
 
 def _post(site: Site, page: Page) -> Any:
     async def endpoint(request: Request) -> Response:
-        form = await request.form()
-        values = {key: str(value) for key, value in form.items()}
-        return await run_in_threadpool(_answer, site, page, values)
+        form = await _form(request)
+        return await run_in_threadpool(_answer, site, page, {key: str(value) for key, value in form.items()})
 
     return endpoint
+
+
+def _board(site: Site, boards: tensorboard.Boards) -> Any:
+    def started(runs: list[str]) -> Response:
+        try:
+            board = tensorboard.start(boards, site, runs)
+        except Missing as missing:
+            return HTMLResponse(site.render("error.html", title="Not here", text=str(missing)), 404)
+        return RedirectResponse(words.url("/tensorboard", board=board.id), 303)
+
+    async def endpoint(request: Request) -> Response:
+        form = await _form(request)
+        return await run_in_threadpool(started, [str(run) for run in form.getlist("run")])
+
+    return endpoint
+
+
+async def _form(request: Request) -> FormData:
+    """A form. Raises HTTPException 413, which says how much is taken, for a field that is too large."""
+    large = HTTPException(413, f"A field may hold up to {LARGEST_INPUT >> 20} MB; this one holds more.")
+    try:
+        # Starlette counts what is sent, which percent-encoding makes up to three times as large.
+        form = await request.form(max_part_size=LARGEST_BODY)
+    except HTTPException as error:
+        too_large = error.status_code == 413 or "exceeded maximum size" in str(error.detail)
+        raise (large if too_large else error) from error
+    if any(len(str(value).encode("utf-8", "replace")) > LARGEST_INPUT for _, value in form.multi_items()):
+        raise large
+    return form
 
 
 def _answer(site: Site, page: Page, query: dict[str, str]) -> Response:
@@ -127,17 +181,17 @@ async def _report(site: Site, request: Request) -> Response:
     """A file of a Report artifact, by the artifact's id and the file's name."""
     query = request.path_params
     try:
-        file = await run_in_threadpool(pages_quality.report_file, site, query["artifact"], query["file"])
+        file = await run_in_threadpool(reports.report_file, site, query["artifact"], query["file"])
     except Missing as missing:
         return HTMLResponse(site.render("error.html", title="Not here", text=str(missing)), 404)
-    kind = MEDIA.get(file.suffix.lower(), "application/octet-stream")
+    kind = assets.MEDIA.get(file.suffix.lower(), "application/octet-stream")
     return FileResponse(file, media_type=kind, headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 async def _export(site: Site, request: Request) -> Response:
     run_id = request.query_params.get("run", "")
     try:
-        page = await run_in_threadpool(export_page, site, run_id)
+        page = await run_in_threadpool(export.export_page, site, run_id)
     except Missing as missing:
         return HTMLResponse(site.render("error.html", title="Not here", text=str(missing)), 404)
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in run_id)
@@ -147,20 +201,8 @@ async def _export(site: Site, request: Request) -> Response:
 
 
 async def _plotly(request: Request) -> Response:
-    return FileResponse(
-        plotly_file(), media_type="text/javascript", headers={"Cache-Control": "private, max-age=86400"}
-    )
-
-
-@functools.cache
-def plotly_file() -> Path:
-    """plotly.min.js of the installed package, found without importing it."""
-    from importlib.machinery import PathFinder
-
-    spec = PathFinder.find_spec("plotly")
-    if spec is None or not spec.submodule_search_locations:
-        raise Missing("plotly is not installed; charts need it (extra `dashboards`).")
-    return Path(next(iter(spec.submodule_search_locations))) / "package_data" / "plotly.min.js"
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return Response(assets.plotly_script(), media_type="text/javascript", headers=headers)
 
 
 async def _not_found(site: Site, request: Request, error: Exception) -> Response:

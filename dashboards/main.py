@@ -10,30 +10,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dashboards.security import LOOPBACK
+from pipelines.base.errors import ViaductError
 from pipelines.base.paths import default_home
-from pipelines.base.project import ProjectError
 
 PORT = 8080
 DEFAULT_SERVERS = ("http://127.0.0.1:8501",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves until interrupted; returns the exit code. Raises ProjectError if the address cannot be had."""
+    """Serves until interrupted; returns the exit code. Raises ViaductError if the address or HOME cannot be had."""
     options = _parser().parse_args(argv)
     import uvicorn
 
     from dashboards.app import create_app
+    from dashboards.pages.site import readable_home
 
     if options.host not in LOOPBACK and not options.allow_host:
-        raise ProjectError(
+        raise ViaductError(
             f"--host is {options.host!r}: whoever reaches that address could read every run. Keep 127.0.0.1 and "
             "put a proxy with accounts before it, naming its host with --allow-host."
         )
+    home = readable_home(options.home)
     listener = _listen(options.host, options.port)
     port = listener.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"Dashboard on http://{shown}:{port}/ for {options.home} (Ctrl-C ends it)", flush=True)
-    app = create_app(options.home, options.server or DEFAULT_SERVERS, options.allow_host)
+    print(f"Dashboard on http://{shown}:{port}/ for {home} (Ctrl-C ends it)", flush=True)
+    app = create_app(home, options.server or DEFAULT_SERVERS, options.allow_host)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="on")
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
@@ -45,9 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="viaduct dashboard",
         description="Browse runs, data, models, lineage and serving; read-only, offline.",
     )
-    parser.add_argument(
-        "--home", type=_folder, default=default_home(), help="HOME (VIADUCT_HOME, %(default)s)"
-    )
+    parser.add_argument("--home", type=Path, default=default_home(), help="HOME (VIADUCT_HOME, %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=PORT, help=f"port; 0 takes a free one ({PORT})")
     parser.add_argument(
@@ -64,10 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
-
-
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -78,7 +74,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise ProjectError(
+        raise ViaductError(
             f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
         ) from error
     return listener

@@ -7,7 +7,7 @@ model server, TensorBoard) must come from our own pages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,9 +39,9 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        refusal = self.refusal(scope)
-        if refusal:
-            await _refuse(send, *refusal)
+        refused = self.refusal(scope)
+        if refused:
+            await _refuse(send, *refused)
             return
 
         async def guarded(message: Any) -> None:
@@ -54,19 +54,25 @@ class Guard:
     def refusal(self, scope: Any) -> tuple[int, str] | None:
         """(status, reason) if the request is not to be answered."""
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        host = headers.get("host", "")
-        if _name(host) not in self.hosts:
-            return 421, f"This dashboard does not answer for the host {host!r}."
-        method, path = scope["method"], scope["path"]
-        if method not in READING and not (method == "POST" and path in POSTS):
-            return 405, "The dashboard is read-only."
-        if method == "POST":
-            origin, site = headers.get("origin", ""), headers.get("sec-fetch-site", "same-origin")
-            if urlsplit(origin).netloc != host or site != "same-origin":
-                return 403, "Requests from other origins are refused."
-        elif headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        return refusal(scope["method"], headers, self.hosts, may_post=scope["path"] in POSTS)
+
+
+def refusal(
+    method: str, headers: Mapping[str, str], hosts: Container[str], *, may_post: bool
+) -> tuple[int, str] | None:
+    """(status, reason) if a request is not to be answered under the names `hosts`; header names in lower case."""
+    host = headers.get("host", "")
+    if _name(host) not in hosts:
+        return 421, f"This dashboard does not answer for the host {host!r}."
+    if method not in READING and not (method == "POST" and may_post):
+        return 405, "The dashboard is read-only."
+    if method == "POST":
+        origin, site = headers.get("origin", ""), headers.get("sec-fetch-site", "same-origin")
+        if urlsplit(origin).netloc != host or site != "same-origin":
             return 403, "Requests from other origins are refused."
-        return None
+    elif headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+        return 403, "Requests from other origins are refused."
+    return None
 
 
 def _name(host: str) -> str:

@@ -6,23 +6,33 @@ Part of cli.py; imports what is heavy only when a command runs.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-from pipelines.base import registry
-from pipelines.base.paths import Paths
-from pipelines.base.project import Project, ProjectError, Settings
+from pipelines import cli_output as output
+from pipelines.base import home, production, registry
+from pipelines.base.errors import ViaductError
+from pipelines.base.paths import ROOMS, Paths, default_home
+from pipelines.base.project import Project
+from pipelines.base.settings import Settings
+from pipelines.cli_arguments import csv_arguments, csv_reading, number, project_argument
 
 NOT_BLESSED = 3
 
 
 def define_run(parser: argparse.ArgumentParser) -> None:
     project_argument(parser)
-    _settings_arguments(parser)
+    settings_arguments(parser)
     parser.add_argument(
-        "--parallel", type=int, default=0, metavar="N", help="nodes at once (2 to 4, by cores)"
+        "--parallel",
+        type=number(0, "nodes", zero="by cores"),
+        default=0,
+        metavar="N",
+        help="nodes at once (2 to 4, by cores)",
     )
     parser.add_argument(
         "--force", action="store_true", help="run even if nothing has changed since the last run"
@@ -38,36 +48,43 @@ def define_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from rich.console import Console
+    from pipelines.base import check, data, live, run_folder, run_record, runner
 
-    from pipelines.base import data, live, run_record, runner
-
+    check.refuse(registry.known(options.project))
     card, paths = registry.get(options.project), Paths.of(options.project)
-    settings = _settings(card, options)
-    console = Console()
+    settings = run_settings(card, options)
+    home.make(paths.home)
+    console = output.console()
     view = live.PlainView(console) if options.plain else live.view_for(console)
     with view:
         raw = data.locate(card, paths, settings, view.say)
-        settings = Settings.from_json(json.dumps({**json.loads(settings.to_json()), "data": str(raw)}))
+        settings = dataclasses.replace(settings, data=str(raw))
         mark = run_record.fingerprint(paths, settings, raw)
-        current = None if options.force else runner.up_to_date(paths, mark)
-        if current is not None:
-            view.say(
-                f"Nothing has changed since {current.run_id}; its result stands (--force runs it again)."
-            )
-            record = current
-        else:
-            parallel = options.parallel or runner.DEFAULT_PARALLEL
-            record = runner.run(paths, settings, mark, view, parallel, use_host=not options.no_host)
+        waiting = "The same run is under way already; waiting for it to end ..."
+        with run_folder.alone(paths, mark, lambda: view.say(waiting)):
+            record = None if options.force else runner.up_to_date(paths, mark)
+            if record is not None:
+                view.say(
+                    f"Nothing has changed since {record.run_id}; its result stands (--force runs it again)."
+                )
+            else:
+                parallel = options.parallel or runner.DEFAULT_PARALLEL
+                kind = runner.fresh if options.no_host else runner.warm
+                record = runner.run(paths, settings, mark, view, parallel, kind, card.node_hours * 3600)
     for line in live.summary(card, record, paths.runs / record.run_id):
         console.print(line, highlight=False, soft_wrap=True)
+    if old := production.left_by_earlier_releases(card, paths):
+        console.print(f"  {old}", highlight=False, markup=False, soft_wrap=True)
+    if console.quiet:
+        # Whoever read went away, which has cancelled the run.
+        return output.READER_GONE
     code = {"succeeded": 0, "cancelled": 130}.get(record.state, 1)
     if code == 0 and record.blessed is False:
         code = NOT_BLESSED
     if options.predict and code == 0:
         from pipelines.base import answer
 
-        code = answer.serve_once(card, paths, record, console.print)
+        code = answer.serve_once(paths, record, console.print)
     return code
 
 
@@ -78,25 +95,46 @@ def define_node(parser: argparse.ArgumentParser) -> None:
         "--run-id", required=True, help="the run it belongs to; begins with the project's name"
     )
     parser.add_argument("--ir", type=Path, help="compiled pipeline (default: the run's, else compiled now)")
-    _settings_arguments(parser)
+    settings_arguments(parser)
     parser.set_defaults(do=_node)
 
 
 def _node(options: argparse.Namespace) -> None:
     """One node in this very process: what Kubernetes and Celery workers call."""
-    from pipelines.base import data, node
+    from pipelines.base import data, jobs, leftovers, node
 
     card, paths = registry.get(options.project), Paths.of(options.project)
     if not options.run_id.startswith(card.name):
-        raise ProjectError(f"--run-id is {options.run_id!r}; expected one that begins with {card.name!r}.")
+        raise ViaductError(f"--run-id is {options.run_id!r}; expected one that begins with {card.name!r}.")
+    home.make(paths.home)
     file = options.ir or paths.runs / options.run_id / "ir.json"
     if not file.exists():
-        settings = _settings(card, options)
+        settings = run_settings(card, options)
         raw = data.locate(card, paths, settings, lambda text: print(text, file=sys.stderr))
-        settings = Settings.from_json(json.dumps({**json.loads(settings.to_json()), "data": str(raw)}))
+        settings = dataclasses.replace(settings, data=str(raw))
         file.parent.mkdir(parents=True, exist_ok=True)
-        node.compile_to(card.name, settings.to_json(), str(paths.home), str(file))
-    print(json.dumps(node.run_node(str(file), options.node, options.run_id, str(paths.home)), indent=1))
+        jobs.compile_to(card.name, settings.to_json(), str(paths.home), str(file))
+    with leftovers.temporary_folder():
+        summary = node.run_node(str(file), options.node, options.run_id, str(paths.home))
+    print(json.dumps(summary, indent=1))
+
+
+def compile_projects(chosen: list[str], check: bool) -> dict[str, bool]:
+    """{project: whether its ir.json was what its code compiles to}; writes those that were not, unless `check`."""
+    from pipelines.base.forkserver import client as forkserver
+
+    folder = default_home()
+    path = forkserver.ensure(folder)
+    request = forkserver.Request(
+        "pipelines.base.golden:update_all",
+        {"projects": chosen, "check": check},
+        folder / "host" / "compile.log",
+        folder / "host" / f"compile.{os.getpid()}.json",
+        dict(os.environ),
+    )
+    same: dict[str, bool] = forkserver.Call(path, request).wait()
+    request.result.unlink(missing_ok=True)
+    return same
 
 
 def define_compile(parser: argparse.ArgumentParser) -> None:
@@ -108,21 +146,8 @@ def define_compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from pipelines.base import host_client
-    from pipelines.base.paths import default_home
-
     chosen = [registry.get(name).name for name in options.projects] or registry.names()
-    home = default_home()
-    path = host_client.ensure(home)
-    request = host_client.Request(
-        "pipelines.base.golden:update_all",
-        {"projects": chosen, "check": options.check},
-        home / "host" / "compile.log",
-        home / "host" / f"compile.{os.getpid()}.json",
-        dict(os.environ),
-    )
-    same = host_client.Call(path, request).wait()
-    request.result.unlink(missing_ok=True)
+    same = compile_projects(chosen, options.check)
     stale = [name for name in chosen if not same[name]]
     for name in chosen:
         state = "same as" if name not in stale else "differs from" if options.check else "wrote"
@@ -130,16 +155,24 @@ def _compile(options: argparse.Namespace) -> int:
     return 1 if options.check and stale else 0
 
 
-def _settings_arguments(parser: argparse.ArgumentParser) -> None:
+def settings_arguments(parser: argparse.ArgumentParser, *, data: bool = True) -> None:
+    """The flags that `run_settings` reads; without `data` where that is an argument of the command's own."""
     parser.add_argument("--variant", help="a named set of hyper-parameters (the project's first)")
     parser.add_argument("--profile", default="quick", help="quick or full (quick)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a hyper-parameter"
     )
-    parser.add_argument(
-        "--data", default="", metavar="PATH", help="raw data (HOME/data/PROJECT, else a sample)"
-    )
-    parser.add_argument("--span", type=int, help="one delivery of the data (the latest)")
+    if data:
+        parser.add_argument(
+            "--data",
+            default="",
+            metavar="PATH",
+            help="raw data (HOME/data/PROJECT, else a sample), or postgresql://USER@HOST/DATABASE with --query",
+        )
+        parser.add_argument("--query", default="", metavar="FILE", help="the rows, as SQL in a file")
+    else:
+        parser.set_defaults(query="")
+    parser.add_argument("--span", type=number(0, ""), help="one delivery of the data (the latest)")
     parser.add_argument(
         "--beam-arg",
         action="append",
@@ -147,26 +180,49 @@ def _settings_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ARG",
         help="passed to Beam, e.g. --beam-arg=--runner=...",
     )
+    csv_arguments(parser)
 
 
-def _settings(card: Project, options: argparse.Namespace) -> Settings:
+def run_settings(card: Project, options: argparse.Namespace) -> Settings:
+    """The settings that were asked for. Raises ViaductError, ProjectError for what makes no sense."""
     overrides = {}
     for text in options.set:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ProjectError(f"--set is {text!r}; expected KEY=VALUE.")
+            raise ViaductError(f"--set is {text!r}; expected KEY=VALUE.")
         overrides[key] = value
-    given = str(Path(options.data).expanduser().absolute()) if options.data else ""
     return Settings.of(
         card,
         options.variant,
         options.profile,
         overrides,
-        data=given,
+        _csv(card, options),
+        data=_data(card, options),
         span=options.span,
         beam_args=tuple(options.beam_arg),
     )
 
 
-def project_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("project", help="a project; `viaduct list` names them")
+def _csv(card: Project, options: argparse.Namespace) -> dict[str, Any]:
+    """What was said of CSV files; refused where the project's pipeline would not hear it."""
+    said = csv_reading(options)
+    text = (ROOMS / card.name / "pipeline.py").read_text(encoding="utf-8")
+    if said and not any(call in text for call in ("csv_options(", "table_example_gen(")):
+        raise ViaductError(
+            f"--csv-... has no meaning for {card.name}: its pipeline.py gives csv_options(settings) to no "
+            "ArrowExampleGen."
+        )
+    return said
+
+
+def _data(card: Project, options: argparse.Namespace) -> str:
+    """The folder or file of `--data`; for a database the folder that stands for its rows."""
+    if "://" in options.data:
+        from pipelines.base import data
+
+        return str(data.in_warehouse(Paths.of(card.name), options.data, options.query, options.span))
+    if options.query:
+        raise ViaductError(
+            f"--query needs --data postgresql://USER@HOST/DATABASE; got --data {options.data!r}."
+        )
+    return str(Path(options.data).expanduser().absolute()) if options.data else ""

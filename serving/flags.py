@@ -15,9 +15,9 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from serving import model_config
-from serving.errors import InvalidArgument
-from serving.metrics import PATH
+from serving.errors import ServingError
+from serving.models import model_config
+from serving.telemetry.metrics import PATH
 
 
 class UsageError(Exception):
@@ -50,7 +50,6 @@ WITHOUT_EFFECT = {
     "num_tflite_pools": "there is no TF Lite runtime",
     "num_tflite_interpreters_per_pool": "there is no TF Lite runtime",
     "thread_pool_factory_config_file": "calls run in the thread that got them",
-    "enforce_session_run_timeout": "deadlines are kept around the call",
 }
 # Flags that would make another server of it. Value: what to do.
 REFUSED = {
@@ -78,6 +77,8 @@ _ROOMS: list[tuple[str, list[tuple[str, Any, Any, str]]]] = [
         ("port", int, 8500, "gRPC port; 0: any free one; -1: no gRPC"),
         ("grpc_socket_path", str, "", "listen for gRPC on this UNIX socket as well"),
         ("rest_api_port", int, None, "REST port; 0: any free one; without it there is no REST API"),
+        ("open_ports", str, "loaded", "when the ports open: 'loaded', when every model has loaded or failed, so that "
+         "who can connect is answered; 'early', at once: models that load are UNAVAILABLE, /readyz says when"),
         ("ssl_config_file", str, "", "protobuf text of an SSLConfig (server_key, server_cert, custom_ca, "
          "client_verify): TLS, and mutual TLS, for gRPC"),
         ("rest_api_ssl_config_file", str, "", "the same for REST (an SSLConfig with the paths of the files)"),
@@ -93,11 +94,16 @@ _ROOMS: list[tuple[str, list[tuple[str, Any, Any, str]]]] = [
         ("num_request_iterations_for_warmup", int, 0, "how often each of them is replayed"),
     ]),
     ("Running", [
+        ("workers", int, 1, "server processes on the same ports, for small models on many cores; each loads every "
+         "model and has its own batches"),
         ("tensorflow_session_parallelism", int, 0, "threads of a session; 0: TensorFlow decides"),
         ("tensorflow_intra_op_parallelism", int, 0, "threads for one op; 0: TensorFlow decides"),
         ("tensorflow_inter_op_parallelism", int, 0, "ops at a time; 0: TensorFlow decides"),
         ("tensorflow_session_config_file", str, "", "protobuf text of a ConfigProto"),
         ("per_process_gpu_memory_fraction", float, 0.0, "share of a GPU's memory; 0: as needed"),
+        ("enforce_session_run_timeout", bool, True, "cancel a model's run when the request's deadline has passed"),
+        ("strict_shapes", bool, False, "refuse inputs of other shapes than the signature declares; without it the "
+         "graph decides, except for kernels that a wrong rank would end the process in"),
         ("enable_batching", bool, False, "run requests that arrive together as one batch; without a "
          "--batching_parameters_file adaptively, which costs a lone client nothing"),
         ("batching_parameters_file", str, "", "protobuf text of BatchingParameters, the original's keys"),
@@ -108,7 +114,8 @@ _ROOMS: list[tuple[str, list[tuple[str, Any, Any, str]]]] = [
     ]),
     ("REST", [
         ("rest_api_timeout_in_ms", int, 30_000, "time for one call, and for a request to arrive"),
-        ("rest_api_num_threads", int, 0, "threads for slow models; 0: four per core"),
+        ("rest_api_idle_seconds", float, 50.0, "how long a kept connection may be silent before it is closed"),
+        ("rest_api_num_threads", int, 0, "threads for the slow calls of one model; 0: four per core"),
         ("rest_api_enable_cors_support", bool, False, "send CORS headers"),
         ("rest_api_max_body_bytes", int, 64 * 2**20, "largest request body, after decompression"),
     ]),
@@ -163,9 +170,8 @@ def _add(group: Any, name: str, kind: Any, default: Any, text: str) -> None:
 
 
 def known() -> list[str]:
-    return [
-        option[2:] for action in parser()._actions for option in action.option_strings if option[:2] == "--"
-    ]
+    listed = [name for _, flags in _ROOMS for name, *_ in flags]
+    return ["help", *listed, *WITHOUT_EFFECT, *REFUSED]
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -204,9 +210,19 @@ def _check(flags: argparse.Namespace) -> None:
         )
     if flags.port == -1 and flags.rest_api_port in (None, -1) and not flags.grpc_socket_path:
         raise UsageError("Nothing to listen on: give --port, --rest_api_port or --grpc_socket_path.")
-    for name in ("rest_api_max_body_bytes", "rest_api_timeout_in_ms", "grpc_max_message_bytes"):
+    if flags.workers < 1:
+        raise UsageError(f"--workers is {flags.workers}; expected 1 or more processes")
+    if flags.workers > 1 and flags.grpc_socket_path:
+        raise UsageError(
+            "--grpc_socket_path cannot be shared by --workers, as a port can. Use --port, or --workers=1."
+        )
+    for name in (
+        "rest_api_max_body_bytes", "rest_api_timeout_in_ms", "rest_api_idle_seconds", "grpc_max_message_bytes",
+    ):  # fmt: skip
         if getattr(flags, name) <= 0:
             raise UsageError(f"--{name} is {getattr(flags, name)}; expected a positive number")
+    if flags.open_ports not in ("early", "loaded"):
+        raise UsageError(f"--open_ports is {flags.open_ports!r}; expected 'loaded' or 'early'")
     if not 0 <= flags.request_log_rate <= 1:
         raise UsageError(f"--request_log_rate is {flags.request_log_rate}; expected 0 to 1")
 
@@ -253,7 +269,7 @@ def metrics_path(monitoring_file: str) -> str | None:
 def _read(path: str, name: str) -> Any:
     try:
         return model_config.parse_text(path, _messages()[name]())
-    except InvalidArgument as error:
+    except ServingError as error:
         raise UsageError(error.message) from None
 
 
@@ -276,6 +292,5 @@ def _messages() -> dict[str, Any]:
     message("MonitoringConfig", ("prometheus_config", field.TYPE_MESSAGE, ".viaduct.flags.PrometheusConfig"))
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    factory = message_factory.MessageFactory(pool)
     described = pool.FindFileByName(file.name).message_types_by_name
-    return {name: factory.GetPrototype(d) for name, d in described.items()}
+    return {name: message_factory.GetMessageClass(d) for name, d in described.items()}

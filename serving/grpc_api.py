@@ -7,7 +7,6 @@ and counts requests; what an RPC means is in `serving.handlers`. Errors never ca
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,10 +16,12 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from serving import messages, model_spec, wire
-from serving.access_log import AccessLog
 from serving.errors import Internal, InvalidArgument, ServingError, Unavailable
 from serving.handlers import Handlers
+from serving.release.split import KEY
+from serving.telemetry.access_log import AccessLog
+from serving.wire import messages, model_spec, protos, services
+from serving.wire.model_spec import Spec
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +34,15 @@ REFUSE_S = 0.1
 
 @dataclass
 class GrpcOptions:
-    """What the flags say about the gRPC server. `credentials` None: no TLS."""
+    """What the flags say about the gRPC server. `credentials` None: no TLS. `shared_port`: other processes listen on
+    the same port."""
 
     channel_arguments: Sequence[tuple[str, Any]] = ()
     credentials: grpc.ServerCredentials | None = None
     health: bool = True
     reflection: bool = True
     gzip: bool = False
+    shared_port: bool = False
 
 
 def cut(message: str) -> str:
@@ -60,14 +63,32 @@ def _parsed(cls: Any, data: bytes) -> Any:
         ) from None
 
 
-def _model_of(request: Any) -> str:
+def _check_spec(request: Any, data: bytes) -> None:
+    """Raises InvalidArgument where a twin's request has no model_spec; an empty one looks the same in the twin."""
+    if getattr(request, "model_spec", None) == b"":
+        # Any message with a ModelSpec as its first field tells.
+        whole = protos.get_model_status_pb2.GetModelStatusRequest.FromString(data)
+        if not whole.HasField("model_spec"):
+            raise InvalidArgument("Missing ModelSpec")
+
+
+def _spec_of(request: Any) -> Spec:
+    """Which model a request means, as far as it says."""
     spec = getattr(request, "model_spec", None)
     if isinstance(spec, bytes):
-        return model_spec.read(spec).name
+        return model_spec.read(spec)
     if spec is None:
         tasks = getattr(request, "tasks", ())
         spec = tasks[0].model_spec if tasks else None
-    return spec.name if spec is not None else ""
+    return model_spec.spec_of(spec) if spec is not None else Spec("")
+
+
+def _key_of(context: Any) -> str | None:
+    """What the caller says in `x-viaduct-key`: who asks, to whom the same version should answer."""
+    for name, value in context.invocation_metadata() or ():
+        if name == KEY:
+            return value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return None
 
 
 class _Rpc:
@@ -97,9 +118,17 @@ class _Rpc:
             if self._timed and self._handlers.draining:
                 raise Unavailable("The server is stopping; ask another one or try again")
             request = _parsed(self._cls, data)
-            model = _model_of(request)
+            spec = _spec_of(request)
+            model = spec.name
             if self._timed:
-                return await self._call(request, context.time_remaining())
+                _check_spec(request, data)
+                router = self._handlers.router
+                visit = router.visit(spec, lambda: _key_of(context)) if router.splits else None
+                if visit is None:
+                    return await self._call(request, context.time_remaining())
+                return await router.answer(
+                    visit, lambda arm: self._call(request, context.time_remaining(), arm)
+                )
             result = self._call(request)
             return await result if isinstance(result, Awaitable) else result
         except ServingError as error:
@@ -129,6 +158,23 @@ class _Rpc:
             )  # fmt: skip
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not so that an answer could not be sent because its caller has gone; gRPC writes a stack trace for each."""
+    return not (record.exc_info and record.exc_info[0] and record.exc_info[0].__name__ == "ExecuteBatchError")
+
+
+def _refusing(cls: Any) -> Callable[[bytes, Any], Awaitable[Any]]:
+    """Parses the requests of gRPC's own services, which else answer UNKNOWN with a stack trace in the log."""
+
+    async def parse(data: bytes, context: Any) -> Any:
+        try:
+            return _parsed(cls, data)
+        except InvalidArgument as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, cut(error.message))
+
+    return parse
+
+
 def _methods(handlers: Handlers) -> dict[str, dict[str, tuple[Any, Callable[..., Any], bool]]]:
     """Service -> RPC -> (request class, call, whether it runs a model)."""
     return {
@@ -138,15 +184,15 @@ def _methods(handlers: Handlers) -> dict[str, dict[str, tuple[Any, Callable[...,
             "Regress": (messages.ExamplesRequest, handlers.regress, True),
             "MultiInference": (messages.MultiInferenceRequest, handlers.multi_inference, True),
             "GetModelMetadata": (
-                wire.get_model_metadata_pb2.GetModelMetadataRequest, handlers.get_model_metadata, False,
+                protos.get_model_metadata_pb2.GetModelMetadataRequest, handlers.get_model_metadata, False,
             ),
         },
         MODEL: {
             "GetModelStatus": (
-                wire.get_model_status_pb2.GetModelStatusRequest, handlers.get_model_status, False,
+                protos.get_model_status_pb2.GetModelStatusRequest, handlers.get_model_status, False,
             ),
             "HandleReloadConfigRequest": (
-                wire.model_management_pb2.ReloadConfigRequest, handlers.reload_config, False,
+                protos.model_management_pb2.ReloadConfigRequest, handlers.reload_config, False,
             ),
         },
     }  # fmt: skip
@@ -157,9 +203,10 @@ class GrpcApi:
 
     def __init__(self, handlers: Handlers, options: GrpcOptions, log: AccessLog | None = None) -> None:
         self._options = options
-        arguments = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 2**31 - 1),
+        arguments = [("grpc.so_reuseport", int(options.shared_port)), ("grpc.max_receive_message_length", 2**31 - 1),
                      ("grpc.max_send_message_length", 2**31 - 1), *options.channel_arguments]  # fmt: skip
         compression = grpc.Compression.Gzip if options.gzip else None
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
         self.server = grpc.aio.server(options=arguments, compression=compression)
         for service, methods in _methods(handlers).items():
             table = {
@@ -169,7 +216,7 @@ class GrpcApi:
                 )
                 for name, (cls, call, timed) in methods.items()
             }
-            self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, table),))
+            self._add(service, table)
         self._health: Any = None
         self._services = [PREDICTION, MODEL]
         if options.health:
@@ -178,23 +225,52 @@ class GrpcApi:
             self._add_reflection()
 
     def _add_health(self) -> None:
-        from grpc_health.v1 import health, health_pb2_grpc
+        from grpc_health.v1 import health, health_pb2
 
         self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        parse = _refusing(health_pb2.HealthCheckRequest)
+
+        async def check(data: bytes, context: Any) -> Any:
+            return await self._health.Check(await parse(data, context), context)
+
+        async def watch(data: bytes, context: Any) -> None:
+            await self._health.Watch(await parse(data, context), context)
+
+        write = health_pb2.HealthCheckResponse.SerializeToString
+        self._add(
+            health.SERVICE_NAME,
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(check, response_serializer=write),
+                "Watch": grpc.unary_stream_rpc_method_handler(watch, response_serializer=write),
+            },
+        )
         self._services.append(health.SERVICE_NAME)
 
     def _add_reflection(self) -> None:
-        from grpc_reflection.v1alpha import reflection
+        from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-        # Their descriptors are what reflection shows; with serving.wire loaded they need no TensorFlow.
-        importlib.import_module("tensorflow_serving.apis.prediction_service_pb2")
-        importlib.import_module("tensorflow_serving.apis.model_service_pb2")
-        names = (*self._services, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self.server)
+        services.describe()
+        servicer = reflection.aio.ReflectionServicer((*self._services, reflection.SERVICE_NAME))
+        parse = _refusing(reflection_pb2.ServerReflectionRequest)
+
+        async def info(stream: Any, context: Any) -> Any:
+            async def requests() -> Any:
+                async for data in stream:
+                    yield await parse(data, context)
+
+            async for answer in servicer.ServerReflectionInfo(requests(), context):
+                yield answer
+
+        write = reflection_pb2.ServerReflectionResponse.SerializeToString
+        handler = grpc.stream_stream_rpc_method_handler(info, response_serializer=write)
+        self._add(reflection.SERVICE_NAME, {"ServerReflectionInfo": handler})
+
+    def _add(self, service: str, methods: dict[str, grpc.RpcMethodHandler]) -> None:
+        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
 
     def listen(self, address: str) -> int:
         """Binds `host:port` or `unix:path`; returns the port. Raises OSError where it is taken."""
+        port: int
         try:
             if self._options.credentials is not None:
                 port = self.server.add_secure_port(address, self._options.credentials)

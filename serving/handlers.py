@@ -1,33 +1,35 @@
 """What each RPC does: request object in, response object out, no sockets.
 
 Predict, Classify, Regress, MultiInference, GetModelMetadata, GetModelStatus and ReloadConfig, with TensorFlow
-Serving's checks, texts and codes. gRPC and REST both come here; REST's JSON is made in `serving.rest_json`.
-Requests and responses are the twins of `serving.messages` (same bytes as the original messages). All errors
+Serving's checks, texts and codes. gRPC and REST both come here; REST's JSON is made in `serving.rest.bodies`.
+Requests and responses are the twins of `serving.wire.messages` (same bytes as the original messages). All errors
 are ServingError.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
-from serving import messages, model_spec, tensors, wire
 from serving.core.servable import Handle
-from serving.engine import DEFAULT_SIGNATURE, SavedModel, Signature
-from serving.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError, Unimplemented
-from serving.execution import Arrays, Runner
-from serving.inference import (
+from serving.engine.checks import check_filter, check_inputs, checked_inputs, predict_signature
+from serving.engine.classify_regress import (
     CLASSIFY,
     REGRESS,
     examples_of,
     fill_result,
     task_outputs,
 )
-from serving.metrics import Metrics
-from serving.model_spec import Spec, spec_of
-from serving.models import Models
-from serving.prediction_logs import LogOptions, PredictionLogs, predict_request
-from serving.request_checks import check_filter, check_inputs, checked_inputs, predict_signature
+from serving.engine.saved_model import DEFAULT_SIGNATURE, Arrays, SavedModel, Signature
+from serving.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError, Unimplemented
+from serving.execution.runner import Runner
+from serving.models.models import Models
+from serving.release.router import Router, Visit
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.prediction_logs import LogOptions, PredictionLogs, predict_request
+from serving.wire import messages, model_spec, protos, tensors
+from serving.wire.model_spec import Spec, spec_of
 
 SIGNATURE_DEF = "signature_def"
 RELOAD_WAIT_S = 600.0
@@ -55,18 +57,59 @@ class Handlers:
         self._allow_reload = allow_reload
         self._logs = logs if logs is not None else PredictionLogs(LogOptions())
         self.draining = False
+        self.router = Router(lambda name, version: models.acquire(name, version), self.metrics.release_events)
 
-    def acquire(self, spec: Spec) -> Handle:
+    @property
+    def logged(self) -> bool:
+        """Whether a log may still hold arrays of a request that was answered."""
+        return bool(self._logs)
+
+    def acquire(self, spec: Spec, visit: Visit | None = None) -> Handle:
+        if visit is not None:
+            return visit.acquire(spec)
         return self.models.acquire(spec.name, spec.version, spec.label)
+
+    def _run(
+        self,
+        handle: Handle,
+        signature: Signature,
+        inputs: Arrays,
+        wanted: tuple[str, ...],
+        timeout_s: float | None,
+        visit: Visit | None,
+    ) -> Awaitable[Arrays]:
+        """`Runner.run`, watched where the call is one of a release's."""
+        if visit is None:
+            return self.runner.run(handle, signature, inputs, wanted, timeout_s)
+        return self._run_in_arm(handle, signature, inputs, wanted, timeout_s, visit)
+
+    async def _run_in_arm(
+        self,
+        handle: Handle,
+        signature: Signature,
+        inputs: Arrays,
+        wanted: tuple[str, ...],
+        timeout_s: float | None,
+        visit: Visit,
+    ) -> Arrays:
+        try:
+            outputs = await self.runner.run(
+                handle, signature, inputs, wanted, visit.patience(timeout_s), threads=visit.threads
+            )
+        except ServingError:
+            visit.failed(signature, inputs, wanted)
+            raise
+        visit.saw(signature, inputs, wanted, outputs)
+        return outputs
 
     # Predict.
 
-    async def predict(self, request: Any, timeout_s: float | None = None) -> Any:
+    async def predict(self, request: Any, timeout_s: float | None = None, visit: Visit | None = None) -> Any:
         """messages.PredictRequest -> messages.PredictResponse."""
         spec = model_spec.read(request.model_spec)
         inputs = {entry.key: entry.value for entry in request.inputs}
         wanted = tuple(request.output_filter)
-        handle = self.acquire(spec)
+        handle = self.acquire(spec, visit)
         version = handle.id.version
         try:
             signature = predict_signature(handle.servable, spec.signature, self.check_method_name)
@@ -77,7 +120,7 @@ class Handlers:
         except BaseException:
             handle.release()
             raise
-        outputs = await self.runner.run(handle, signature, arrays, wanted, timeout_s)
+        outputs = await self._run(handle, signature, arrays, wanted, timeout_s, visit)
         response = self.predict_response(spec.name, version, signature.name, outputs)
         if self._logs:
             self._logs.log(spec.name, "Predict", lambda: request, lambda: response)
@@ -92,7 +135,12 @@ class Handlers:
         return response
 
     async def predict_arrays(
-        self, handle: Handle, signature: Signature, inputs: Arrays, timeout_s: float | None = None
+        self,
+        handle: Handle,
+        signature: Signature,
+        inputs: Arrays,
+        timeout_s: float | None = None,
+        visit: Visit | None = None,
     ) -> Arrays:
         """REST's way in: arrays that were already made for the signature. Releases the handle."""
         try:
@@ -101,7 +149,7 @@ class Handlers:
             handle.release()
             raise
         name, version = handle.id
-        outputs = await self.runner.run(handle, signature, inputs, (), timeout_s)
+        outputs = await self._run(handle, signature, inputs, (), timeout_s, visit)
         if self._logs:
             self._logs.log(
                 name,
@@ -113,23 +161,29 @@ class Handlers:
 
     # Classify, Regress, MultiInference.
 
-    async def classify(self, request: Any, timeout_s: float | None = None) -> Any:
+    async def classify(self, request: Any, timeout_s: float | None = None, visit: Visit | None = None) -> Any:
         """messages.ExamplesRequest -> ClassificationResponse."""
-        response = wire.classification_pb2.ClassificationResponse()
-        await self._one_task(request, CLASSIFY, response, response.result, timeout_s)
+        response = protos.classification_pb2.ClassificationResponse()
+        await self._one_task(request, CLASSIFY, response, response.result, timeout_s, visit)
         return response
 
-    async def regress(self, request: Any, timeout_s: float | None = None) -> Any:
+    async def regress(self, request: Any, timeout_s: float | None = None, visit: Visit | None = None) -> Any:
         """messages.ExamplesRequest -> RegressionResponse."""
-        response = wire.regression_pb2.RegressionResponse()
-        await self._one_task(request, REGRESS, response, response.result, timeout_s)
+        response = protos.regression_pb2.RegressionResponse()
+        await self._one_task(request, REGRESS, response, response.result, timeout_s, visit)
         return response
 
     async def _one_task(
-        self, request: Any, method: str, response: Any, result: Any, timeout_s: float | None
+        self,
+        request: Any,
+        method: str,
+        response: Any,
+        result: Any,
+        timeout_s: float | None,
+        visit: Visit | None,
     ) -> None:
         spec = model_spec.read(request.model_spec)
-        handle = self.acquire(spec)
+        handle = self.acquire(spec, visit)
         version = handle.id.version
         try:
             signature = self._example_signature(handle.servable, spec.signature, method)
@@ -138,7 +192,7 @@ class Handlers:
         except BaseException:
             handle.release()
             raise
-        outputs = await self.runner.run(handle, signature, inputs, wanted, timeout_s)
+        outputs = await self._run(handle, signature, inputs, wanted, timeout_s, visit)
         fill_result(method, result, outputs, count)
         model_spec.fill(response.model_spec, Spec(spec.name, version, None, signature.name))
         if self._logs:
@@ -166,18 +220,21 @@ class Handlers:
         self.metrics.example_total.add((name,), examples.size)
         return checked_inputs(signature, {"inputs": examples}), examples.size
 
-    async def multi_inference(self, request: Any, timeout_s: float | None = None) -> Any:
+    async def multi_inference(
+        self, request: Any, timeout_s: float | None = None, visit: Visit | None = None
+    ) -> Any:
         """messages.MultiInferenceRequest -> MultiInferenceResponse; all tasks see the same version.
 
         The original runs all tasks in one go and so demands that they share an input tensor, which signatures
         exported by TensorFlow 2 never do; here each task is a run of its own.
         """
-        response = wire.inference_pb2.MultiInferenceResponse()
+        response = protos.inference_pb2.MultiInferenceResponse()
         tasks = list(request.tasks)
-        if not tasks:
-            raise InvalidArgument("Inference request must have at least one task.")
+        if not tasks or not tasks[0].model_spec.name:
+            # The original looks for the model of the first task before it looks at the tasks.
+            raise InvalidArgument("ModelSpec has no name specified.")
         spec = self._multi_spec(tasks)
-        handle = self.acquire(spec)
+        handle = self.acquire(spec, visit)
         try:
             plan = self._multi_plan(handle.servable, tasks)
             inputs, count = self._example_inputs(spec.name, plan[0][0], request.input)
@@ -185,7 +242,7 @@ class Handlers:
             for signature, _, wanted in plan:
                 # Each run gives one handle back, so it gets one of its own on the same version.
                 shared = handle.share()
-                outputs.append(await self.runner.run(shared, signature, inputs, wanted, timeout_s))
+                outputs.append(await self._run(shared, signature, inputs, wanted, timeout_s, visit))
             for (signature, method, _), values in zip(plan, outputs, strict=True):
                 result = response.results.add()
                 field = "classification_result" if method == CLASSIFY else "regression_result"
@@ -237,9 +294,9 @@ class Handlers:
         for name in request.metadata_field:
             if name != SIGNATURE_DEF:
                 raise InvalidArgument(f"Metadata field {name} is not supported")
-        response = wire.get_model_metadata_pb2.GetModelMetadataResponse()
+        response = protos.get_model_metadata_pb2.GetModelMetadataResponse()
         with self.acquire(spec_of(request.model_spec)) as handle:
-            signatures = wire.get_model_metadata_pb2.SignatureDefMap()
+            signatures = protos.get_model_metadata_pb2.SignatureDefMap()
             for name, definition in handle.servable.definitions.items():
                 signatures.signature_def[name].CopyFrom(definition)
             model_spec.fill(response.model_spec, Spec(*handle.id))
@@ -261,7 +318,7 @@ class Handlers:
             states = {version: states[version]}
         if not states:
             raise NotFound(f"Could not find any versions of model {spec.name}")
-        response = wire.get_model_status_pb2.GetModelStatusResponse()
+        response = protos.get_model_status_pb2.GetModelStatusResponse()
         for number, state in states.items():
             entry = response.model_version_status.add(version=number, state=state.state.value)
             code, text = state.error or ("OK", "")
@@ -277,7 +334,7 @@ class Handlers:
             )
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self.models.apply, request.config, RELOAD_WAIT_S)
-        return wire.model_management_pb2.ReloadConfigResponse(status={"error_code": 0})
+        return protos.model_management_pb2.ReloadConfigResponse(status={"error_code": 0})
 
     def health(self) -> dict[str, str]:
         """Model -> "available", "loading" or "broken: why"; "server" -> "draining" while it stops."""

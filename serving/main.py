@@ -3,7 +3,8 @@
     viaduct-serving ready grpc=127.0.0.1:8500 rest=127.0.0.1:8501 in 4.2 s
 
 Tests and tools start a server inside their process with `start(argv)`. What the server does is put together
-in `serving.server`; `--help` explains every flag.
+in `serving.server`; with `--workers` above 1 this process is the supervisor of several (`serving.workers`), otherwise
+it is the server. `--help` explains every flag.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ def _address(host: str, port: int | None) -> str:
 def _versions() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
-    found = []
+    lines = []
     for package in ("tfx-viaduct", "tensorflow", "tensorflow-serving-api", "grpcio"):
         try:
-            found.append(f"{package} {version(package)}")
+            lines.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            found.append(f"{package} not installed")
-    return "\n".join(found)
+            lines.append(f"{package} not installed")
+    return "\n".join(lines)
 
 
 class RunningServer:
@@ -111,12 +112,16 @@ def start(argv: Sequence[str]) -> RunningServer:
     from serving.server import Server
 
     flags, notes = flag_module.parse(argv)
+    if flags.workers > 1:
+        raise flag_module.UsageError(
+            f"--workers is {flags.workers}, but a server inside another process is one worker; run serving.main"
+        )
     for note in notes:
         logging.getLogger(__name__).warning("%s", note)
     return RunningServer(Server(flags), flags.host)
 
 
-async def _serve(server: Server, flags: Any) -> None:
+async def _serve(server: Server) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
@@ -124,52 +129,69 @@ async def _serve(server: Server, flags: Any) -> None:
     def ready() -> None:
         seconds = time.monotonic() - server.started
         print(
-            f"viaduct-serving ready grpc={_address(flags.host, server.grpc_port)} "
-            f"rest={_address(flags.host, server.rest_port)} in {seconds:.1f} s",
+            f"viaduct-serving ready grpc={_address(server.host, server.grpc_port)} "
+            f"rest={_address(server.host, server.rest_port)} in {seconds:.1f} s",
             flush=True,
         )
 
     await server.run(ready)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 after an orderly stop, 2 for a wrong command line, 1 where the server cannot run."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+def prepare(name: str = "") -> None:
+    """Makes this process one that serves; `name` stands before its log lines."""
+    for variable, value in _ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname).1s {name}%(name)s: %(message)s")
     for chatty in ("watchfiles", "tensorflow", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    from serving import tf_runtime
+    from serving.engine import tf_runtime
 
     tf_runtime.serve_only()
-    from serving import flags as flag_module
+
+
+def serve(server: Server, run: Callable[[Server], Coroutine[Any, Any, None]] = _serve) -> int:
+    """Runs the server on a loop of this thread; the exit code."""
     from serving.flags import UsageError
 
-    try:
-        flags, notes = flag_module.parse(sys.argv[1:] if argv is None else argv)
-        if flags.version:
-            print(_versions())
-            return 0
-        for note in notes:
-            logging.warning("%s", note)
-        from serving.server import Server
-
-        server = Server(flags)
-    except UsageError as error:
-        print(f"viaduct-serving: {error}", file=sys.stderr)
-        return 2
     # A version that loads keeps Python busy; with the usual 5 ms every request would wait that long for its turn.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(_serve(server, flags))
+        loop.run_until_complete(run(server))
     except (UsageError, OSError) as error:
         print(f"viaduct-serving: {error}", file=sys.stderr)
         return 1
     finally:
         loop.close()
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 after an orderly stop, 2 for a wrong command line, 1 where the server cannot run."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    prepare()
+    from serving import flags as flag_module
+    from serving.flags import UsageError
+
+    try:
+        flags, notes = flag_module.parse(argv)
+        if flags.version:
+            print(_versions())
+            return 0
+        for note in notes:
+            logging.warning("%s", note)
+        if flags.workers > 1:
+            from serving.workers import supervisor
+
+            return supervisor.run(flags, argv)
+        from serving.server import Server
+
+        server = Server(flags)
+    except UsageError as error:
+        print(f"viaduct-serving: {error}", file=sys.stderr)
+        return 2
+    return serve(server)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-from pipelines.base import host_client, run_record
+from pipelines.base import run_record
+from pipelines.base.forkserver import client as forkserver
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.run_record import RunRecord
 
 IN_CI = bool(os.environ.get("CI"))
 RUN_TIMEOUT_S = 900
+# An example that is stopped for a moment on a busy machine is no failure; pytest's own limit stands.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def real_home(shared_folder: Path) -> Iterator[Path]:
     home.mkdir(exist_ok=True)
     yield home
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        host_client.stop(home)
+        forkserver.stop(home)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from pipelines.base import answer, check, registry
+from pipelines.base import card as figures
 from pipelines.base.paths import CHECKOUT, Paths
-from pipelines.base.project import PROFILES, Settings
+from pipelines.base.project import PROFILES
+from pipelines.base.settings import Settings
 from tests.conftest import viaduct
 
 PROJECTS = registry.names()
@@ -26,6 +28,11 @@ PROJECTS = registry.names()
 @pytest.mark.parametrize("name", PROJECTS)
 def test_the_linter_finds_nothing(name: str) -> None:
     assert check.project(name) == []
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_the_readmes_table_is_that_of_a_run_under_the_bars_of_today(name: str) -> None:
+    assert figures.check(registry.get(name), Paths.of(name)) == []
 
 
 @pytest.mark.parametrize("name", PROJECTS)
@@ -84,13 +91,15 @@ def test_a_quick_run_is_blessed_pushed_and_answers_over_grpc_as_the_model_does(
     examples = answer.sample_examples(paths, 4)
     from serving.client import Client
 
-    process, addresses = answer.start_server(name, paths.serving, tmp_path / "serving.log")
+    model = f"{name}.sample"
+    assert Path(record.pushed).parent == paths.served(model), "a sample's model is never production's"
+    process, addresses = answer.start_server(model, paths.served(model), tmp_path / "serving.log")
     try:
         with Client(addresses["grpc"]) as client:
             served = client.predict(
-                name, {"examples": np.array(examples, dtype=object)}, signature="serve_examples"
+                model, {"examples": np.array(examples, dtype=object)}, signature="serve_examples"
             )
-            (state,) = client.status(name)
+            (state,) = client.status(model)
     finally:
         process.terminate()
         process.wait(timeout=30)

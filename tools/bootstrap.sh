@@ -1,43 +1,54 @@
 #!/bin/sh
-# Makes .venv from requirements.lock with Python 3.10; does nothing when it is there and the lock is the same.
+# Makes .venv from requirements.lock with Python 3.11; does nothing when it is there and the lock is the same.
 set -eu
 cd "$(dirname "$0")/.."
+. tools/fetch_python.sh
 
-lock_digest() { cat requirements.lock setup.py | cksum; }
-stamp=.venv/viaduct-lock.stamp
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(lock_digest)" ]; then exit 0; fi
-
-is_310() { [ -x "$1" ] && "$1" -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null; }
-
-find_python() {
-    for candidate in "${PYTHON310:-}" "$(command -v python3.10 || true)" \
-        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10*/bin/python /usr/bin/python3.10 /usr/local/bin/python3.10 \
-        "$HOME"/.local/share/uv/python/cpython-3.10*/bin/python3.10; do
-        if [ -n "$candidate" ] && is_310 "$candidate"; then echo "$candidate"; return; fi
-    done
-    uv=$(command -v uv || true)
-    if [ -z "$uv" ]; then
-        echo "No Python 3.10 found; fetching one with uv ..." >&2
-        python3 -m venv .venv-uv >&2 && .venv-uv/bin/pip install -q uv >&2 || {
-            echo "Python 3.10 is needed (TFX 1.16 knows no newer one) and could not be installed." >&2
-            echo "Install it (pyenv install 3.10, or your distribution's package) and run make again." >&2
-            exit 1
-        }
-        uv=.venv-uv/bin/uv
-    fi
-    "$uv" python install -q 3.10 >&2
-    "$uv" python find 3.10
+# A Python that can make an environment (Debian's own lacks ensurepip without its package python3.11-venv) and compile
+# for it (its headers): two packages of the lock come as source.
+fits() {
+    [ -x "$1" ] && "$1" - 2>/dev/null <<'EOF'
+import ensurepip, os, sys, sysconfig, venv
+headers = os.path.join(sysconfig.get_path("include"), "Python.h")
+sys.exit(sys.version_info[:2] != (3, 11) or not os.path.exists(headers))
+EOF
 }
 
+stamp=.venv/viaduct-lock.stamp
+lock_digest() { cat requirements.lock setup.py | cksum; }
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(lock_digest)" ] && fits .venv/bin/python; then exit 0; fi
+
+find_python() {
+    for candidate in "${PYTHON311:-}" "$(command -v python3.11 || true)" "$(command -v python3 || true)" \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.11*/bin/python /usr/local/bin/python3.11 /usr/bin/python3.11 \
+        "$HOME"/.local/share/uv/python/cpython-3.11*/bin/python3.11; do
+        if [ -n "$candidate" ] && fits "$candidate"; then echo "$candidate"; return; fi
+    done
+    fetch_python 3.11 "No Python 3.11 found that can make environments; fetching one with uv ..." || {
+        echo "Viaduct needs Python 3.11 with venv and headers: none was found, and none could be fetched." >&2
+        echo "Install it (apt install python3.11-venv python3.11-dev, or pyenv install 3.11) and run make again." >&2
+        exit 1
+    }
+}
+
+command -v c++ >/dev/null || command -v g++ >/dev/null || {
+    echo "A C++ compiler is needed: the lock has a package that comes as source (apt install g++)." >&2
+    exit 1
+}
 python=$(find_python)
-echo "Setting up .venv with $("$python" --version) from requirements.lock (one to three minutes, 4 GB) ..."
-"$python" -m venv .venv
-if command -v uv >/dev/null 2>&1; then
-    uv pip install -q --python .venv/bin/python --no-deps -r requirements.lock
-    uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e .
-else
-    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -r requirements.lock
-    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-fi
+begin=$(date +%s)
+echo "Setting up .venv with $("$python" --version) and the $(grep -c == requirements.lock) packages of requirements.lock" \
+    "(4 GB on disk) ..."
+# An environment of another Python is made anew; one of this Python keeps what it has.
+if [ -e .venv/bin/python ] && fits .venv/bin/python; then clear=; else clear=--clear; fi
+"$python" -m venv $clear .venv
+if [ -x .venv-uv/bin/uv ] && ! command -v uv >/dev/null; then export VIADUCT_UV=.venv-uv/bin/uv; fi
+"$python" tools/install.py requirements.lock .venv/bin/python || {
+    echo "The set-up stopped; what is installed stays, and make goes on from there." >&2
+    exit 1
+}
+.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+.venv/bin/python -m dashboards.bundle || true
 lock_digest > "$stamp"
-echo "Done: .venv/bin/viaduct"
+seconds=$(($(date +%s) - begin))
+echo "Done in $((seconds / 60)) min $((seconds % 60)) s: .venv/bin/viaduct"

@@ -17,7 +17,8 @@ from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
 from components.arrow_example_gen import driver, executor
-from components.arrow_example_gen.options import DEFAULT_SPAN_BYTES, Options
+from components.arrow_example_gen.options import DEFAULT_PIECE_BYTES, Options
+from pipelines.base.csv_reading import UTF_8
 
 
 class ArrowExampleGenSpec(component_spec.ComponentSpec):
@@ -38,7 +39,8 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
     """Reads CSV and Parquet files, plain or .gz, into train and eval (or your) splits of tf.Examples.
 
     `outputs["examples"]`: Examples artifact, gz TFRecords, with custom properties `num_rows`,
-    `num_rows_<split>` and `num_input_bytes` besides TFX's own. The node's default id is `ArrowExampleGen`.
+    `num_rows_<split>`, `num_input_bytes` and `warnings` (a JSON list of sentences) besides TFX's own. The
+    node's default id is `ArrowExampleGen`.
 
     Everything but `input_base` has the meaning it has in TFX, or a default.
 
@@ -59,7 +61,11 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
       column_names: names of the columns of CSV files without a header line.
       quoting: whether `"` quotes values.
       gzip_level: 0 to 9; 1 costs a quarter of 6 and makes files about a fifth larger.
-      span_bytes: raw bytes per Beam element and shard. batch_rows: rows encoded at a time.
+      piece_bytes: raw bytes per Beam element and shard. batch_rows: rows encoded at a time.
+      null_values: words of CSV files that mean a missing value besides an empty cell, as ["NA", "?"].
+      decimal: `.` or `,`, in numbers of CSV files. thousands: what groups their digits, as `,` in '1,234'.
+      encoding: of CSV files, as Python names it; other than UTF-8 a file is read by one worker.
+      label: column that every row must have a value of; rows without one are refused with their lines.
       custom_config: passed through; not read here, but part of the cache key.
     """
 
@@ -81,8 +87,13 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
         column_names: Sequence[str] | None = None,
         quoting: bool = True,
         gzip_level: int = 1,
-        span_bytes: int = DEFAULT_SPAN_BYTES,
+        piece_bytes: int = DEFAULT_PIECE_BYTES,
         batch_rows: int = 8192,
+        null_values: Sequence[str] = (),
+        decimal: str = ".",
+        thousands: str = "",
+        encoding: str = UTF_8,
+        label: str = "",
         custom_config: example_gen_pb2.CustomConfig | None = None,
     ) -> None:
         """The arguments are the class's. Raises ValueError for an option out of its range."""
@@ -93,8 +104,13 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
             column_names=column_names,  # type: ignore[arg-type]
             quoting=quoting,
             gzip_level=gzip_level,
-            span_bytes=span_bytes,
+            piece_bytes=piece_bytes,
             batch_rows=batch_rows,
+            null_values=null_values,  # type: ignore[arg-type]
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+            label=label,
         )
         input_config = input_config or utils.make_default_input_config()
         output_config = output_config or utils.make_default_output_config(input_config)

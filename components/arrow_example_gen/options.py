@@ -8,15 +8,19 @@ from __future__ import annotations
 import dataclasses
 import json
 
-DEFAULT_SPAN_BYTES = 32 << 20
+from pipelines.base.csv_reading import UTF_8, trouble
+
+DEFAULT_PIECE_BYTES = 32 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Settings of the reader (columns, split_key, delimiter, column_names, quoting) and of the writer.
+    """Settings of the reader (columns, split_key, column_names, quoting, those of CsvReading) and of the writer.
 
-    `span_bytes`: raw bytes that one Beam element reads and one shard per split comes from. The rows of a
+    `piece_bytes`: raw bytes that one Beam element reads and one shard per split comes from. The rows of a
     split do not depend on it, their distribution over shards does. `batch_rows`: rows encoded at a time.
+    `delimiter`, `null_values`, `decimal`, `thousands`, `encoding` are for CSV files and those of
+    pipelines.base.csv_reading. `label`: a column that every row must have a value of; "" for none.
     """
 
     columns: tuple[str, ...] | None = None
@@ -25,8 +29,13 @@ class Options:
     column_names: tuple[str, ...] | None = None
     quoting: bool = True
     gzip_level: int = 1
-    span_bytes: int = DEFAULT_SPAN_BYTES
+    piece_bytes: int = DEFAULT_PIECE_BYTES
     batch_rows: int = 8192
+    null_values: tuple[str, ...] = ()
+    decimal: str = "."
+    thousands: str = ""
+    encoding: str = UTF_8
+    label: str = ""
 
     def __post_init__(self) -> None:
         for field in ("columns", "column_names"):
@@ -38,16 +47,17 @@ class Options:
             if len(set(names)) != len(names):
                 raise ValueError(f"{field}={list(names)!r} names a column twice")
             object.__setattr__(self, field, tuple(names))
-        if self.delimiter is not None and (
-            len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '"\r\n'
-        ):
-            raise ValueError(
-                f"delimiter={self.delimiter!r}: expected one ASCII character, such as ',' or '\\t'"
-            )
+        if self.label and self.columns is not None and self.label not in self.columns:
+            raise ValueError(f"columns={list(self.columns)!r} leaves out the label {self.label!r}")
+        wrong = trouble(self.delimiter, self.null_values, self.decimal, self.thousands, self.encoding)
+        if wrong:
+            raise ValueError(wrong)
+        object.__setattr__(self, "delimiter", self.delimiter or None)
+        object.__setattr__(self, "null_values", tuple(self.null_values))
         if not 0 <= self.gzip_level <= 9:
             raise ValueError(f"gzip_level={self.gzip_level!r}: expected 0 (none) to 9 (smallest)")
-        if self.span_bytes < 1 or self.span_bytes > 1 << 30:
-            raise ValueError(f"span_bytes={self.span_bytes!r}: expected 1 to 2**30")
+        if self.piece_bytes < 1 or self.piece_bytes > 1 << 30:
+            raise ValueError(f"piece_bytes={self.piece_bytes!r}: expected 1 to 2**30")
         if self.batch_rows < 1:
             raise ValueError(f"batch_rows={self.batch_rows!r}: expected at least 1")
 
@@ -64,7 +74,7 @@ class Options:
     @classmethod
     def from_json(cls, text: str) -> Options:
         values = json.loads(text)
-        for field in ("columns", "column_names"):
+        for field in ("columns", "column_names", "null_values"):
             if values.get(field) is not None:
                 values[field] = tuple(values[field])
         return cls(**values)

@@ -1,18 +1,23 @@
 """Looks at all files before any row is read: their columns agree, the settings name columns that exist, and
-the work is cut into tasks. It does not read rows (but see `spans`: large CSV files are scanned for row ends).
+the work is cut into tasks. It does not read rows (but see `pieces`: large CSV files are scanned for row ends).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from components.arrow_example_gen import csv_reading, parquet_reading
-from components.arrow_example_gen.errors import InputError, did_you_mean
-from components.arrow_example_gen.files import DataFile, read_header
-from components.arrow_example_gen.kinds import Kind, merge
+from components.arrow_example_gen import remarks
 from components.arrow_example_gen.options import Options
-from components.arrow_example_gen.spans import Span, Task, csv_spans, make_tasks, parquet_spans
+from components.arrow_example_gen.reading import csv_rows, numbers, parquet_rows
+from components.arrow_example_gen.reading.files import DataFile, read_header
+from components.arrow_example_gen.reading.kinds import Kind, kind_of_column, merge
+from components.arrow_example_gen.reading.pieces import Piece, Task, csv_pieces, make_tasks, parquet_pieces
+from components.shards import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SNIFFED_FILES = 8
 
@@ -35,6 +40,7 @@ class Plan:
     buckets: tuple[int, ...]  # empty: output splits are the input splits
     folder: str
     input_bytes: int
+    leading_zeros: Mapping[str, str]  # an example for each column whose first rows hold numbers such as 007
 
     @property
     def split_count(self) -> int:
@@ -60,27 +66,31 @@ def make_plan(
     Raises InputError: files of a split with different columns, a column asked for that is not there.
     """
     key = key if buckets else None
-    spans, columns, declared = [], [], []
-    csv_first: list[tuple[Span, tuple[str, ...]]] = []
+    pieces, columns, declared = [], [], []
+    csv_first: list[tuple[Piece, tuple[str, ...]]] = []
     for files in splits:
-        names, file_spans, footers = _look(files, options)
+        names, file_pieces, footers = _look(files, options)
         wanted = _wanted(names, files[0], options, required, key)
         for file, footer in footers:
-            declared.append((file, parquet_reading.kinds_of(file, footer, wanted)))
-        csv_first += [(group[0], wanted) for group in file_spans if group and group[0].file.kind == "csv"]
-        spans.append([span for group in file_spans for span in group])
+            declared.append((file, parquet_rows.kinds_of(file, footer, wanted)))
+        csv_first += [(group[0], wanted) for group in file_pieces if group and group[0].file.kind == "csv"]
+        pieces.append([piece for group in file_pieces for piece in group])
         columns.append(
             tuple(n for n in wanted if n != key or options.columns is None or n in options.columns)
         )
     _check_declared(declared)
     every = {name for names in columns for name in names} | ({key} if key else set())
     fixed = frozenset(every & schema_kinds.keys())
-    hints = [csv_reading.sniff(span, names, options) for span, names in csv_first[:_SNIFFED_FILES]]
+    first_rows = [csv_rows.sniff(piece, names, options) for piece, names in csv_first[:_SNIFFED_FILES]]
+    hints = [
+        {name: kind_of_column(numbers.as_python(texts, options)) for name, texts in part.items()}
+        for part in first_rows
+    ]
     kinds = merge(dict.fromkeys(every, Kind.UNKNOWN), *(kinds for _, kinds in declared), *hints)
     kinds.update({name: schema_kinds[name] for name in fixed})
     return Plan(
         options=options,
-        tasks=tuple(make_tasks(spans, options)),
+        tasks=tuple(make_tasks(pieces, options)),
         columns=tuple(columns),
         kinds=kinds,
         fixed=fixed,
@@ -89,28 +99,39 @@ def make_plan(
         buckets=tuple(buckets),
         folder=folder,
         input_bytes=sum(file.size for files in splits for file in files),
+        leading_zeros=_leading_zeros(first_rows, fixed),
     )
 
 
+def _leading_zeros(first_rows: Sequence[Mapping[str, pa.Array]], fixed: frozenset[str]) -> dict[str, str]:
+    examples = {
+        name: remarks.leading_zero(texts)
+        for part in first_rows
+        for name, texts in part.items()
+        if name not in fixed
+    }
+    return {name: example for name, example in examples.items() if example}
+
+
 def _look(files: Sequence[DataFile], options: Options):
-    """Column names that all files of a split share, spans per file, footers of the Parquet files."""
+    """Column names that all files of a split share, pieces per file, footers of the Parquet files."""
     first: tuple[str, ...] = ()
-    spans: list[list[Span]] = []
-    footers: list[tuple[DataFile, parquet_reading.Footer]] = []
+    pieces: list[list[Piece]] = []
+    footers: list[tuple[DataFile, parquet_rows.Footer]] = []
     for file in files:
         if file.kind == "csv":
             header = read_header(file, options)
             names = header.names
-            file_spans = csv_spans(file, header, options)
+            file_pieces = csv_pieces(file, header, options)
         else:
-            footer = parquet_reading.read_footer(file)
+            footer = parquet_rows.read_footer(file)
             footers.append((file, footer))
             names = footer.names
-            file_spans = parquet_spans(file, list(footer.group_bytes))
+            file_pieces = parquet_pieces(file, list(footer.group_bytes))
         first = first or names
         _check_same_columns(files[0], first, file, names)
-        spans.append(file_spans)
-    return first, spans, footers
+        pieces.append(file_pieces)
+    return first, pieces, footers
 
 
 def _check_same_columns(
@@ -139,6 +160,7 @@ def _wanted(
     for source, asked in (
         ("columns", options.columns or ()),
         ("split_key", [key] if key else []),
+        ("label", [options.label] if options.label else []),
         ("the schema", [n for n in required if options.columns is None or n in options.columns]),
     ):
         for name in asked:

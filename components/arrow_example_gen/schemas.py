@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from components.arrow_example_gen.kinds import Kind
+from components.arrow_example_gen.reading.kinds import Kind
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2

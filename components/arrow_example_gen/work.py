@@ -6,22 +6,22 @@ entry "errors" instead of an exception: a runner would retry, and wrap the messa
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from components import progress
-from components.arrow_example_gen import csv_reading, parquet_reading, splitting
-from components.arrow_example_gen.errors import InputError
-from components.arrow_example_gen.kinds import Kind, merge
+from components import splitting
 from components.arrow_example_gen.planning import Plan
-from components.arrow_example_gen.spans import Task
-from components.arrow_example_gen.writing import Encoder, ShardWriter
+from components.arrow_example_gen.reading import csv_rows, parquet_rows
+from components.arrow_example_gen.reading.kinds import Kind, merge
+from components.arrow_example_gen.reading.pieces import Piece, Task
+from components.arrow_example_gen.remarks import Remarks
+from components.arrow_example_gen.unlabelled import Unlabelled
+from components.progress import Counter
+from components.records import ShardWriter
+from components.shards import Facts, InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Facts = dict[str, Any]
 
 
 def infer(task: Task, plan: Plan) -> Facts:
@@ -30,41 +30,47 @@ def infer(task: Task, plan: Plan) -> Facts:
     kinds: dict[str, Kind] = dict(plan.kinds)
     rows = 0
     try:
-        for span in task.spans:
-            if span.file.kind == "csv" and open_columns:
-                found, count = csv_reading.infer(span, open_columns, kinds, plan.options)
-                kinds, rows = merge(kinds, found), rows + count
+        for piece in task.pieces:
+            if piece.file.kind == "csv" and open_columns:
+                needed, count = csv_rows.infer(piece, open_columns, kinds, plan.options)
+                kinds, rows = merge(kinds, needed), rows + count
     except InputError as error:
         return {"kinds": {}, "rows": 0, "errors": [[task.number, str(error)]]}
     return {"kinds": {name: int(kinds[name]) for name in open_columns}, "rows": rows, "errors": []}
 
 
-def merge_facts(pieces: Iterable[Facts]) -> Facts:
+def merge_facts(parts: Iterable[Facts]) -> Facts:
     """All tasks' facts as one; the order does not matter."""
-    pieces = list(pieces)
+    parts = list(parts)
     return {
-        "kinds": {name: int(kind) for name, kind in merge(*(piece["kinds"] for piece in pieces)).items()},
-        "rows": sum(piece["rows"] for piece in pieces),
-        "errors": sorted(error for piece in pieces for error in piece["errors"]),
+        "kinds": {name: int(kind) for name, kind in merge(*(part["kinds"] for part in parts)).items()},
+        "rows": sum(part["rows"] for part in parts),
+        "errors": sorted(error for part in parts for error in part["errors"]),
     }
 
 
-def write(task: Task, plan: Plan, facts: Facts | None = None) -> Facts:
-    """{"task", "shards": name or None per split, "rows": per split, "errors"}: writes the task's rows
-    aside."""
+def write(task: Task, plan: Plan, rows: Counter, facts: Facts | None = None) -> Facts:
+    """{"task", "shards": facts or None per split, "rows": per split, "errors", "remarks", "unlabelled"}: writes the
+    task's rows aside, counting them in `rows`."""
     facts = facts or merge_facts([])
     result: Facts = {"task": task.number, "shards": [], "rows": [], "errors": list(facts["errors"])}
     if facts["errors"]:
         return result
     kinds = {**plan.kinds, **{name: Kind(kind) for name, kind in facts["kinds"].items()}}
     shards = ShardWriter(plan.folder, plan.split_count, plan.options.gzip_level)
-    encoder = Encoder()
+    open_columns = [name for name in plan.columns[task.split] if name not in plan.fixed]
+    numeric = (Kind.INT, Kind.FLOAT)
+    zeros = {name: example for name, example in plan.leading_zeros.items() if kinds[name] in numeric}
+    remarks = Remarks(open_columns, zeros)
+    unlabelled = Unlabelled(plan.options)
     try:
-        for batch in _batches(task, plan, kinds):
+        for piece, batch in _batches(task, plan, kinds):
+            unlabelled.see(piece, batch)
             numbers = _splits(batch, task, plan)
             written = _written(batch, plan.columns[task.split])
-            shards.write(encoder.encode(written), numbers)
-            counter.add(batch.num_rows, facts["rows"] or None)
+            remarks.see(written)
+            shards.write(written, numbers)
+            rows.add(batch.num_rows, facts["rows"] or None)
     except InputError as error:
         shards.discard()
         return {**result, "errors": [[task.number, str(error)]]}
@@ -72,18 +78,19 @@ def write(task: Task, plan: Plan, facts: Facts | None = None) -> Facts:
         shards.discard()
         raise
     result["shards"], result["rows"] = shards.close(), shards.rows
-    return result
+    return {**result, "remarks": remarks.facts(), "unlabelled": unlabelled.facts()}
 
 
-def _batches(task: Task, plan: Plan, kinds: Mapping[str, Kind]) -> Iterator[pa.RecordBatch]:
+def _batches(task: Task, plan: Plan, kinds: Mapping[str, Kind]) -> Iterator[tuple[Piece, pa.RecordBatch]]:
     columns = plan.read_columns(task.split)
-    for span in task.spans:
-        if span.file.kind == "csv":
-            tables = csv_reading.read(span, columns, kinds, plan.fixed, plan.options)
+    for piece in task.pieces:
+        if piece.file.kind == "csv":
+            tables = csv_rows.read(piece, columns, kinds, plan.fixed, plan.options)
         else:
-            tables = parquet_reading.read(span, columns, kinds, plan.options)
+            tables = parquet_rows.read(piece, columns, kinds, plan.options)
         for table in tables:
-            yield from table.to_batches(max_chunksize=plan.options.batch_rows)
+            for batch in table.to_batches(max_chunksize=plan.options.batch_rows):
+                yield piece, batch
 
 
 def _written(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
@@ -109,7 +116,7 @@ def _check_key(batch: pa.RecordBatch, task: Task, key: str) -> None:
     import pyarrow as pa
 
     column = batch.column(batch.schema.get_field_index(key))
-    files = " or ".join(dict.fromkeys(span.file.path for span in task.spans))
+    files = " or ".join(dict.fromkeys(piece.file.path for piece in task.pieces))
     if column.null_count:
         row = dict(
             zip(
@@ -126,34 +133,3 @@ def _check_key(batch: pa.RecordBatch, task: Task, key: str) -> None:
             f"{files}: split key {key!r} holds fractions, so equal keys cannot be told surely. Expected "
             "integers or text."
         )
-
-
-class Counter:
-    """Rows written by this process, shown while they come: to the runner, and as a line every `step`. For
-    all threads."""
-
-    def __init__(self, words: str, step: int) -> None:
-        self._words, self._step = words, step
-        self._lock = threading.Lock()
-        self._rows = self._said = 0
-
-    def __reduce__(self) -> tuple[type[Counter], tuple[str, int]]:
-        return Counter, (self._words, self._step)
-
-    def start(self) -> None:
-        self._rows = self._said = 0
-
-    def add(self, rows: int, total: int | None) -> None:
-        from absl import logging
-
-        with self._lock:
-            self._rows += rows
-            done, say = self._rows, self._rows - self._said >= self._step
-            if say:
-                self._said = done
-        progress.report(done, total, unit="rows")
-        if say:
-            logging.info("%s: %d%s", self._words, done, f" of {total}" if total else "")
-
-
-counter = Counter("rows read", 100_000)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
 from components.function_evaluator import executor
@@ -25,6 +25,7 @@ class FunctionEvaluatorSpec(component_spec.ComponentSpec):
         executor.FUNCTION_KEY: component_spec.ExecutionParameter(type=str),
         executor.BARS_KEY: component_spec.ExecutionParameter(type=str),
         executor.SLICES_KEY: component_spec.ExecutionParameter(type=str),
+        executor.SLICE_ROWS_KEY: component_spec.ExecutionParameter(type=int, optional=True),
         executor.PARAMETERS_KEY: component_spec.ExecutionParameter(type=str),
         executor.CODE_KEY: component_spec.ExecutionParameter(type=str),
     }
@@ -51,11 +52,11 @@ class FunctionEvaluatorSpec(component_spec.ComponentSpec):
     TYPE_ANNOTATION = standard_component_specs.EvaluatorSpec.TYPE_ANNOTATION
 
 
-class FunctionEvaluator(base_component.BaseComponent):
+class FunctionEvaluator(base_beam_component.BaseBeamComponent):
     """`outputs["evaluation"]` is readable by TFMA, `outputs["blessing"]` by the Pusher. Its id is `Evaluator`."""
 
     SPEC_CLASS = FunctionEvaluatorSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
     def __init__(
         self,
@@ -65,19 +66,21 @@ class FunctionEvaluator(base_component.BaseComponent):
         code: str,
         bars: Sequence[Mapping[str, Any]],
         slices: Sequence[Sequence[str]] = (),
+        slice_rows: int = 0,
         example_splits: Sequence[str] = ("eval",),
         baseline_model: types.BaseChannel | None = None,
         transform_graph: types.BaseChannel | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """The function is `(Given) -> {slice: {metric: value}}`, see measuring.Measure.
+        """The function is `(Given) -> {slice: {metric: value}}` or gives a Sampled, see measuring.Measure.
 
         Args:
           examples: raw examples; the function may read every split, and measures on `example_splits`.
           model: the candidate. baseline_model: the last blessed model, measured on the same data.
           function: import path of the function. code: digest of its code; an edit reruns the node.
-          bars: dicts with `metric`, `at_least` or `at_most`, and `max_loss` (dataclasses.asdict of a Bar).
-          slices: features that the function's slices are made of, for the record.
+          bars: dicts with `metric`, `at_least` or `at_most`, `max_loss` and `sure` (dataclasses.asdict of a Bar).
+          slices: features that the function's slices are made of, for the record; slices with an `example_count` of
+            `slice_rows` or more are judged, none with 0.
           transform_graph: for functions that need the vocabularies or the preprocessing.
           parameters: the run's hyper-parameters, for the function.
         """
@@ -90,6 +93,7 @@ class FunctionEvaluator(base_component.BaseComponent):
             function=function,
             bars=json.dumps([dict(bar) for bar in bars], sort_keys=True),
             slices=json.dumps([list(keys) for keys in slices]),
+            slice_rows=slice_rows or None,
             parameters=json.dumps(dict(parameters or {}), sort_keys=True),
             code=code,
             evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),

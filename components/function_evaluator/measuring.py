@@ -33,4 +33,20 @@ class Given:
         return [file for split in self.splits for file in self.examples[split]]
 
 
-Measure = Callable[[Given], Measured]
+@dataclass(frozen=True)
+class Sampled:
+    """A measure that can be taken again of resampled data, which gives its metrics intervals.
+
+    `units` is how many things are drawn, `of` what they are ("rows", or groups of rows that belong together and are
+    not independent: the visits of a visitor, the days of a year). `measure` takes an int array [units] that says how
+    often each was drawn, and gives what the function would give for these: ones are the data as they are. It is called
+    some hundred times, so it should add up what was reckoned once. Two models asked about the same data have the
+    same units in the same order; they get the same draws.
+    """
+
+    units: int
+    measure: Callable[[Any], Measured]
+    of: str = "rows"
+
+
+Measure = Callable[[Given], Measured | Sampled]

@@ -1,30 +1,38 @@
 """Measured numbers as TFMA's own files: eval_config.json, metrics and validations.
 
-tfma.load_eval_result and load_validation_result read them as they read an Evaluator's; TFMA's own validator
-applies the bars. Plots and attributions, which functions do not give, are left out.
+tfma.load_eval_result and load_validation_result read them as they read an Evaluator's; TFMA's own validator applies
+the bars, and the gate of components/confidence puts intervals and verdicts in. Plots and attributions, which functions
+do not give, are left out.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.metrics import metric_types
-from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
+from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as tfma_writer
 
+from components.confidence import judging, tfma_files
+from components.confidence.intervals import Interval
+from components.confidence.judging import Terms
+from components.function_evaluator import sampling
 from components.function_evaluator.measuring import Measured, SliceKey
+from components.function_evaluator.sampling import Drawn
+from pipelines.base import whole
 
 Metrics = dict[metric_types.MetricKey, float]
 # The names TFMA gives to two models.
 CANDIDATE, BASELINE = constants.CANDIDATE_KEY, constants.BASELINE_KEY
+LARGEST = sys.float_info.max
 
 
 class MeasureError(Exception):
@@ -39,7 +47,7 @@ def eval_config(bars: Sequence[Mapping[str, Any]], slices: Sequence[Sequence[str
     """
     thresholds: dict[str, config_pb2.MetricThreshold] = {}
     for bar in bars:
-        threshold = thresholds.setdefault(bar["metric"], config_pb2.MetricThreshold())
+        threshold = thresholds.setdefault(bar["metric"], _finite_threshold())
         higher = bar.get("at_least") is not None
         if higher:
             threshold.value_threshold.lower_bound.value = bar["at_least"]
@@ -57,23 +65,32 @@ def eval_config(bars: Sequence[Mapping[str, Any]], slices: Sequence[Sequence[str
     )
 
 
+def _finite_threshold() -> config_pb2.MetricThreshold:
+    """Every number is within it and no infinity, which would pass a bound on the other side alone."""
+    finite = config_pb2.GenericValueThreshold(lower_bound={"value": -LARGEST}, upper_bound={"value": LARGEST})
+    return config_pb2.MetricThreshold(value_threshold=finite)
+
+
 def write(
     folder: Path,
     config: tfma.EvalConfig,
-    candidate: Measured,
-    baseline: Measured | None,
+    candidate: Drawn,
+    baseline: Drawn | None,
     model_locations: Mapping[str, str],
     data_location: str,
-) -> validation_result_pb2.ValidationResult:
-    """Writes TFMA's files for `candidate` (and `baseline`, if there is one) to `folder`; returns the validation.
+    terms: Terms,
+) -> bool:
+    """Writes TFMA's files for `candidate` (and `baseline`, if there is one) to `folder`; whether it is blessed.
 
     Raises MeasureError unless the whole split (the slice `()`) and every metric with a bar was measured.
     """
     config = tfma.utils.update_eval_config_with_defaults(
         config, has_baseline=baseline is not None, rubber_stamp=True
     )
-    _check(candidate, config)
-    merged = {key: _with_keys(metrics, key, baseline) for key, metrics in candidate.items()}
+    _check(candidate.measured, config)
+    before = None if baseline is None else baseline.measured
+    merged = {key: _with_keys(metrics, key, before) for key, metrics in candidate.measured.items()}
+    merged = {(): merged[()], **merged}
     run = config_pb2.EvalRun(
         eval_config=config,
         version=tfma.version.VERSION,
@@ -85,10 +102,29 @@ def write(
     protos = [
         tfma_writer.convert_slice_metrics_to_proto((key, values), None) for key, values in merged.items()
     ]
-    _write_records(folder / "metrics-00000-of-00001.tfrecord", protos)
-    _write_records(folder / "validations.tfrecord", [validation])
-    (folder / "eval_config.json").write_text(json_format.MessageToJson(run), encoding="utf-8")
-    return validation
+    tfma_files.write_records(folder / tfma_files.METRICS_FILE, protos)
+    tfma_files.write_records(folder / tfma_files.VALIDATIONS_FILE, [validation])
+    whole.write(folder / tfma_files.CONFIG_FILE, json_format.MessageToJson(run))
+    found = _with_intervals(merged, candidate, baseline)
+    return judging.judge(folder, terms, config, merged, found, candidate.method)
+
+
+def _with_intervals(
+    merged: Mapping[SliceKey, Metrics], candidate: Drawn, baseline: Drawn | None
+) -> dict[SliceKey, dict[metric_types.MetricKey, Interval]]:
+    """Intervals under the same keys as the metrics."""
+    own = sampling.of_values(candidate)
+    before = sampling.of_values(baseline) if baseline is not None else {}
+    changes = sampling.of_differences(candidate, baseline) if baseline is not None else {}
+    found: dict[SliceKey, dict[metric_types.MetricKey, Interval]] = {}
+    for key, metrics in merged.items():
+        found[key] = {}
+        for metric in metrics:
+            source = changes if metric.is_diff else before if metric.model_name == BASELINE else own
+            interval = source.get(key, {}).get(metric.name)
+            if interval is not None:
+                found[key][metric] = interval
+    return found
 
 
 def _check(measured: Measured, config: tfma.EvalConfig) -> None:
@@ -110,15 +146,15 @@ def _with_keys(metrics: Mapping[str, float], key: SliceKey, baseline: Measured |
     """Metrics under TFMA's keys; with a baseline also its own values and the differences, as TFMA has them."""
     if baseline is None:
         return {_key(name): float(value) for name, value in metrics.items()}
-    found: Metrics = {}
+    keyed: Metrics = {}
     before = baseline.get(key, {})
     for name, value in metrics.items():
-        found[_key(name, model_name=CANDIDATE)] = float(value)
+        keyed[_key(name, model_name=CANDIDATE)] = float(value)
         if name in before and math.isfinite(before[name]):
-            found[_key(name, model_name=BASELINE)] = float(before[name])
+            keyed[_key(name, model_name=BASELINE)] = float(before[name])
             difference = float(value) - float(before[name])
-            found[_key(name, model_name=CANDIDATE, is_diff=True)] = difference
-    return found
+            keyed[_key(name, model_name=CANDIDATE, is_diff=True)] = difference
+    return keyed
 
 
 def _key(name: str, **rest: Any) -> metric_types.MetricKey:
@@ -137,14 +173,3 @@ def _validate(
                 accumulated, metrics_validator.validate_metrics((key, metrics), config)
             )
     return combine.extract_output(accumulated)
-
-
-def _write_records(
-    path: Path,
-    protos: Sequence[metrics_for_slice_pb2.MetricsForSlice | validation_result_pb2.ValidationResult],
-) -> None:
-    aside = path.with_name(f".{path.name}.tmp")
-    with tf.io.TFRecordWriter(str(aside)) as writer:
-        for proto in protos:
-            writer.write(proto.SerializeToString())
-    aside.replace(path)

@@ -13,11 +13,11 @@ from typing import Any
 
 from tfx import types
 from tfx.components.example_gen import utils
-from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from components.arrow_example_gen import driver
+from components import example_gen_driver
 from components.function_example_gen import executor
 
 
@@ -34,12 +34,12 @@ class FunctionExampleGenSpec(component_spec.ComponentSpec):
     OUTPUTS = standard_component_specs.FileBasedExampleGenSpec.OUTPUTS
 
 
-class FunctionExampleGen(base_component.BaseComponent):
+class FunctionExampleGen(base_beam_component.BaseBeamComponent):
     """`outputs["examples"]`: Examples artifact, gz TFRecords in the order of the function's rows."""
 
     SPEC_CLASS = FunctionExampleGenSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
-    DRIVER_CLASS = driver.Driver
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+    DRIVER_CLASS = example_gen_driver.Driver
 
     def __init__(
         self,

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.arrow_example_gen import csv_reading
-from components.arrow_example_gen.errors import InputError, did_you_mean
-from components.arrow_example_gen.files import DataFile, read_header
-from components.arrow_example_gen.kinds import Kind
 from components.arrow_example_gen.options import Options as CsvOptions
-from components.arrow_example_gen.spans import Span
+from components.arrow_example_gen.reading import csv_rows
+from components.arrow_example_gen.reading.files import DataFile, read_header
+from components.arrow_example_gen.reading.kinds import Kind
+from components.arrow_example_gen.reading.pieces import Piece
 from components.image_example_gen.finding import Picture
+from components.shards import InputError, did_you_mean
 
 PATH_COLUMNS = ("path", "file", "filename", "name", "image")
 Row = dict[str, Any]
@@ -37,10 +37,10 @@ def read(path: str, reserved: Sequence[str]) -> tuple[dict[str, Row], dict[str, 
         raise InputError(
             f"{path}: column {taken[0]!r} clashes with the feature of this name. Rename the column."
         )
-    span = Span(file, header.offset, None, header)
-    kinds, _ = csv_reading.infer(span, columns, {}, options)
+    piece = Piece(file, header.offset, None, header)
+    kinds, _ = csv_rows.infer(piece, columns, {}, options)
     rows: dict[str, Row] = {}
-    for table in csv_reading.read(span, header.names, {**kinds, key: Kind.BYTES}, frozenset(), options):
+    for table in csv_rows.read(piece, header.names, {**kinds, key: Kind.BYTES}, frozenset(), options):
         for row in table.to_pylist():
             name = row.pop(key) or ""
             if name in rows:

@@ -1,4 +1,4 @@
-"""Finds the pictures, writes them as one Beam pipeline, describes the artifact.
+"""Finds the pictures, writes them in this process or as one Beam pipeline, describes the artifact.
 
 Besides TFX's properties the Examples artifact gets `num_rows`, `num_rows_<split>`, `num_input_bytes`,
 `encoding`, `classes` (JSON list, where class names are not numbers) and `image_shape` (JSON [height, width,
@@ -7,38 +7,27 @@ channels], where all pictures agree; who decodes raw bytes needs it).
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from tfx import types
 from tfx.components.example_gen import utils
-from tfx.dsl.components.base import base_beam_executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.arrow_example_gen.errors import InputError
-from components.arrow_example_gen.executor import (
-    describe,
-    folder_aside,
-    parse_configs,
-    publish_splits,
-    run_tasks,
-    with_runner,
-)
-from components.arrow_example_gen.work import Facts
+from components import engine, inputs, shards
+from components.example_gen_executor import ExampleGenExecutor
 from components.image_example_gen import annotating, finding, work
 from components.image_example_gen.options import Options
+from components.progress import Counter
+from components.shards import Facts, InputError
 
 OPTIONS_KEY = "options"
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(ExampleGenExecutor):
     """Reads pictures, writes an Examples artifact of gz TFRecord shards."""
-
-    def __init__(self, context: base_beam_executor.BaseBeamExecutor.Context | None = None) -> None:
-        super().__init__(context)
-        self._beam_pipeline_args = with_runner(context.beam_pipeline_args if context else None)
 
     def Do(
         self,
@@ -48,21 +37,24 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     ) -> None:
         """Raises InputError (which file is wrong and how) and leaves no shard then."""
         self._log_startup(input_dict, output_dict, exec_properties)
-        inputs, outputs = parse_configs(exec_properties)
+        input_config, output_config = shards.parse_configs(exec_properties)
         artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
-        names = utils.generate_output_split_names(inputs, outputs)
+        choice = engine.choose(self._beam_pipeline_args)
+        choice.note("ImageExampleGen", [artifact])
+        make_pipeline = self._make_beam_pipeline if choice.is_beam else None
+        names = utils.generate_output_split_names(input_config, output_config)
         options = Options.from_json(exec_properties.get(OPTIONS_KEY) or "{}")
         base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-        found = [finding.find(base, split.pattern, options) for split in inputs.splits]
-        buckets = tuple(split.hash_buckets for split in outputs.split_config.splits)
-        with folder_aside(artifact.uri) as folder:
-            plan, tasks = make_plan(found, options, buckets, len(names), folder)
-            work.counter.start()
-            results = run_tasks(self._make_beam_pipeline, tasks, work.write, plan, folder)
+        contents = [finding.find(base, split.pattern, options) for split in input_config.splits]
+        buckets = tuple(split.hash_buckets for split in output_config.split_config.splits)
+        with shards.folder_aside(artifact.uri) as folder:
+            plan, tasks = make_plan(contents, options, buckets, len(names), folder)
+            counter = functools.partial(Counter, "pictures read", 10_000)
+            results = shards.run_tasks(make_pipeline, tasks, work.write, plan, folder, counter)
             shape = _one_shape(results, options)
-            rows = publish_splits(artifact, names, results, options.gzip_level)
-        size = sum(fileio.stat(path).length for part in found for path in part.files)
-        describe(artifact, names, rows, size, exec_properties)
+            rows = shards.publish_splits(artifact, names, results, options.gzip_level, buckets)
+        size = sum(inputs.size_of(path) for part in contents for path in part.files)
+        shards.describe(artifact, names, rows, size, exec_properties)
         artifact.set_string_custom_property("encoding", options.encoding)
         if plan.classes:
             artifact.set_string_custom_property("classes", json.dumps(plan.classes))
@@ -71,12 +63,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def make_plan(
-    found: Sequence[finding.Found], options: Options, buckets: tuple[int, ...], splits: int, folder: str
+    contents: Sequence[finding.Contents], options: Options, buckets: tuple[int, ...], splits: int, folder: str
 ) -> tuple[work.Plan, list[work.Task]]:
     """Annotations joined, classes numbered, pictures grouped into tasks of about `task_bytes`."""
     tasks: list[work.Task] = []
     columns: dict[str, Any] = {}
-    for number, part in enumerate(found):
+    for number, part in enumerate(contents):
         tasks += [work.Task(len(tasks) + i, number, pair) for i, pair in enumerate(part.pairs)]
         _check_names(part.pictures)
         rows: dict[str, annotating.Row] = {}
@@ -87,8 +79,8 @@ def make_plan(
         for group in _groups(part.pictures, options.task_bytes):
             mine = tuple(rows[picture.name] for picture in group) if rows else ()
             tasks.append(work.Task(len(tasks), number, None, group, mine))
-    total = None if any(part.pairs for part in found) else sum(len(part.pictures) for part in found)
-    classes = finding.class_names(found, options)
+    total = None if any(part.pairs for part in contents) else sum(len(part.pictures) for part in contents)
+    classes = finding.class_names(contents, options)
     return work.Plan(options, classes, columns, buckets, splits, total, folder), tasks
 
 

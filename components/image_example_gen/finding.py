@@ -13,9 +13,10 @@ import re
 import zipfile
 from collections.abc import Sequence
 
-from components.arrow_example_gen.errors import InputError
-from components.arrow_example_gen.files import open_raw
+from components import inputs, unpacking
+from components.arrow_example_gen.reading.files import open_raw
 from components.image_example_gen.options import Options
+from components.shards import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".gif")
 _IDX_IMAGES = re.compile(r"(?P<stem>.*)images(?P<middle>[-.])idx3-ubyte(?P<gz>\.gz)?$")
@@ -50,7 +51,7 @@ class IdxPair:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Contents:
     """What one input split holds. `files`: every file read, for sizes and messages."""
 
     pairs: tuple[IdxPair, ...]
@@ -59,28 +60,25 @@ class Found:
     files: tuple[str, ...]
 
 
-def find(input_base: str, pattern: str, options: Options) -> Found:
+def find(input_base: str, pattern: str, options: Options) -> Contents:
     """What matches: idx files, zips, pictures, or class folders of pictures.
 
     Raises InputError where nothing matches, or a file is none of these.
     """
-    from tfx.dsl.io import fileio
-
-    full = os.path.join(input_base, pattern)
-    matched = [p for p in sorted(fileio.glob(full)) if os.path.basename(p)[:1] not in (".", "_")]
+    matched = inputs.matches(input_base, pattern)
     pairs: list[IdxPair] = []
     pictures: list[Picture] = []
     annotations = None
     files: list[str] = []
     for path in matched:
         name = os.path.basename(path)
-        if options.annotations and name == options.annotations:
-            annotations = path
-        elif fileio.isdir(path):
+        if inputs.is_folder(path):
             inside = _in_folder(path)
             pictures += inside
             files += [picture.path for picture in inside]
             continue
+        if options.annotations and name == options.annotations:
+            annotations = path
         elif match := _IDX_IMAGES.match(name):
             pairs.append(_pair(path, match))
             files.append(pairs[-1].labels)
@@ -97,30 +95,26 @@ def find(input_base: str, pattern: str, options: Options) -> Found:
                 "narrower pattern, or name the file of annotations with annotations=..."
             )
         files.append(path)
-    _check_found(input_base, full, pairs, pictures, annotations, options)
+    _check_found(input_base, pattern, pairs, pictures, annotations, options)
     pictures.sort(key=lambda picture: hashlib.blake2b(picture.name.encode(), digest_size=8).digest())
-    return Found(tuple(pairs), tuple(pictures), annotations, tuple(files))
+    return Contents(tuple(pairs), tuple(pictures), annotations, tuple(files))
 
 
 def _check_found(
     base: str,
-    full: str,
+    pattern: str,
     pairs: Sequence[IdxPair],
     pictures: Sequence[Picture],
     annotations: str | None,
     options: Options,
 ) -> None:
-    from tfx.dsl.io import fileio
-
     if not pairs and not pictures:
-        reason = "" if fileio.exists(base) else f" The folder {base!r} does not exist."
-        raise InputError(
-            f"No picture matches {full!r}.{reason} Expected idx files, folders <class>/<file>.png, or zips "
-            "of such."
-        )
+        expected = "idx files, folders <class>/<file>.png, or zips of such"
+        raise inputs.nothing_matches(base, pattern, "picture", expected)
     if options.annotations and annotations is None:
         raise InputError(
-            f"annotations={options.annotations!r} matches no file of {full!r}. Expected a CSV there."
+            f"annotations={options.annotations!r} matches no file of {os.path.join(base, pattern)!r}. Expected "
+            "a CSV there."
         )
     if options.annotations and pairs:
         raise InputError(f"{pairs[0].images}: annotations are for named pictures, idx files have no names.")
@@ -134,35 +128,35 @@ def _pair(path: str, match: re.Match[str]) -> IdxPair:
     for ending in (match["gz"] or "", ".gz", ""):
         labels = os.path.join(folder, stem + ending)
         if fileio.exists(labels):
-            return IdxPair(match["stem"].rstrip("-_."), path, labels, fileio.stat(path).length)
+            return IdxPair(match["stem"].rstrip("-_."), path, labels, inputs.size_of(path))
     raise InputError(
         f"{path}: its labels {stem!r} (or .gz) are missing beside it. Fetch both files of the pair."
     )
 
 
 def _picture(path: str, name: str) -> Picture:
-    from tfx.dsl.io import fileio
-
-    return Picture(name, path, None, fileio.stat(path).length)
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: its name is no UTF-8, and is a feature. Rename it.") from error
+    return Picture(name, path, None, inputs.size_of(path))
 
 
 def _in_folder(folder: str) -> list[Picture]:
     """Pictures of a class folder, at any depth below it."""
-    from tfx.dsl.io import fileio
-
     result = []
     top = os.path.basename(folder.rstrip("/"))
-    for parent, _, names in fileio.walk(folder):
-        for name in sorted(names):
-            if name.lower().endswith(PICTURES) and name[0] not in "._":
-                below = os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/")
-                result.append(_picture(os.path.join(parent, name), f"{top}/{below}"))
+    for below, path in inputs.files_below(folder):
+        name = os.path.basename(below)
+        if name.lower().endswith(PICTURES) and name[0] not in "._" and not inputs.is_folder(path):
+            result.append(_picture(path, f"{top}/{below}"))
     return result
 
 
 def _in_zip(path: str) -> list[Picture]:
     try:
         with open_raw(path) as raw, zipfile.ZipFile(raw) as archive:
+            unpacking.check_archive(path, archive, inputs.size_of(path))
             members = archive.infolist()
     except zipfile.BadZipFile as error:
         raise InputError(f"{path}: not a whole zip file ({error}). Fetch or write it again.") from error
@@ -182,13 +176,13 @@ def _in_zip(path: str) -> list[Picture]:
     return result
 
 
-def class_names(found: Sequence[Found], options: Options) -> tuple[str, ...] | None:
+def class_names(contents: Sequence[Contents], options: Options) -> tuple[str, ...] | None:
     """Class names in the order of their labels, or None where the class names are the labels (`00017` is 17).
 
     Raises InputError for a class that `classes=[...]` does not know.
     """
     seen: dict[str, Picture] = {}
-    for part in found:
+    for part in contents:
         for picture in part.pictures:
             seen.setdefault(picture.klass, picture)
     if options.classes:

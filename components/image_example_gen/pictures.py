@@ -7,17 +7,20 @@ times the time for a file no smaller.
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from typing import TYPE_CHECKING
 
-from components.arrow_example_gen.errors import InputError
-from components.arrow_example_gen.files import DataFile, opened
+from components import unpacking
+from components.arrow_example_gen.reading.files import DataFile, opened
+from components.shards import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+MAX_PIXELS = 64 << 20
 _COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> colour type of PNG
 
 
@@ -29,20 +32,22 @@ def read_idx(path: str, dimensions: int) -> np.ndarray:
     import numpy as np
 
     with opened(DataFile(path, "idx", 0, path.endswith(".gz"))) as stream:
-        data = stream.read()
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != 8:
-        raise InputError(f"{path}: not an idx file of unsigned bytes (it begins with {data[:4]!r}).")
-    if data[3] != dimensions:
+        head = stream.read(4 + 4 * dimensions)
+        if len(head) < 4 + 4 * dimensions or head[:2] != b"\0\0" or head[2] != 8:
+            raise InputError(f"{path}: not an idx file of unsigned bytes (it begins with {head[:4]!r}).")
+        if head[3] != dimensions:
+            raise InputError(
+                f"{path}: {head[3]} dimensions, expected {dimensions}. Is it the other file of the pair?"
+            )
+        shape = struct.unpack_from(f">{dimensions}I", head, 4)
+        size = math.prod(shape)
+        data = unpacking.read_at_most(stream, size + 1)
+    if len(data) != size:
+        holds = f"more than {size}" if len(data) > size else str(len(data))
         raise InputError(
-            f"{path}: {data[3]} dimensions, expected {dimensions}. Is it the other file of the pair?"
+            f"{path}: says {shape} and holds {holds} bytes behind that. The file is cut or damaged."
         )
-    shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
-    body = len(data) - 4 - 4 * dimensions
-    if body != int(np.prod(shape)):
-        raise InputError(
-            f"{path}: says {shape} and holds {body} bytes behind that. The file is cut or damaged."
-        )
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def png_of(picture: np.ndarray) -> bytes:
@@ -73,17 +78,24 @@ def encoded(data: bytes, encoding: str, where: str) -> tuple[bytes, tuple[int, i
 
     try:
         with Image.open(io.BytesIO(data)) as opened_image:
+            if math.prod(opened_image.size) > MAX_PIXELS:
+                raise InputError(
+                    f"{where}: {opened_image.width} x {opened_image.height} pixels, expected at most {MAX_PIXELS:,}. "
+                    "Scale it down."
+                )
             opened_image.load()
-            found, image = opened_image.format, opened_image.copy()
+            kind, image = opened_image.format, opened_image.copy()
             if image.mode not in ("L", "LA", "RGB", "RGBA"):
                 image = image.convert("L" if image.mode in ("1", "I", "I;16", "F") else "RGB")
-                found = None if encoding == "png" else found
+                kind = None if encoding == "png" else kind
             pixels = np.asarray(image)
+    except InputError:
+        raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{where}: not a whole picture ({error}). Replace or remove it.") from error
     shape = (pixels.shape[0], pixels.shape[1], 1 if pixels.ndim == 2 else pixels.shape[2])
     if encoding == "raw":
         return pixels.tobytes(), shape
-    if encoding == "as_found" or found == "PNG":
+    if encoding == "as_found" or kind == "PNG":
         return data, shape
     return png_of(pixels), shape

@@ -1,6 +1,6 @@
 """What a worker does with one task: read its pictures, choose their splits, write them as shards.
 
-Results are plain dictionaries; bad input comes back as an entry "errors" (see arrow_example_gen.work).
+Results are plain dictionaries; bad input comes back as an entry "errors" (see shards.Write).
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from components.arrow_example_gen import kinds, splitting
-from components.arrow_example_gen.errors import InputError
-from components.arrow_example_gen.files import open_raw
-from components.arrow_example_gen.kinds import Kind
-from components.arrow_example_gen.work import Counter, Facts
-from components.arrow_example_gen.writing import Encoder, ShardWriter
+from components import splitting, unpacking
+from components.arrow_example_gen.reading import kinds
+from components.arrow_example_gen.reading.files import open_raw
+from components.arrow_example_gen.reading.kinds import Kind
 from components.image_example_gen import pictures
 from components.image_example_gen.annotating import Row
 from components.image_example_gen.finding import IdxPair, Picture
 from components.image_example_gen.options import Options
+from components.progress import Counter
+from components.records import ShardWriter
+from components.shards import Facts, InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 FEATURES = ("image", "label", "name")
 _BATCH = 1024
 _BATCH_BYTES = 8 << 20
-
-counter = Counter("pictures read", 10_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,18 +68,18 @@ class Item:
     where: str
 
 
-def write(task: Task, plan: Plan) -> Facts:
+def write(task: Task, plan: Plan, rows: Counter) -> Facts:
     """{"task", "shards", "rows", "shape": [h, w, c] or None where they differ, "where", "errors"}."""
     result: Facts = {"task": task.number, "shards": [], "rows": [], "shape": None, "where": "", "errors": []}
     shards = ShardWriter(plan.folder, plan.split_count, plan.options.gzip_level)
-    encoder, shapes = Encoder(), _Shapes(plan.options.encoding == "raw")
+    shapes = _Shapes(plan.options.encoding == "raw")
     try:
         for items in _batches(_items(task, plan)):
             for item in items:
                 shapes.see(item)
             batch = _record_batch(items, plan)
-            shards.write(encoder.encode(batch), _splits(batch, items, task, plan))
-            counter.add(len(items), plan.total)
+            shards.write(batch, _splits(batch, items, task, plan))
+            rows.add(len(items), plan.total)
     except InputError as error:
         shards.discard()
         return {**result, "errors": [[task.number, str(error)]]}
@@ -163,10 +162,7 @@ def _contents(wanted: Sequence[Picture]) -> Iterator[tuple[Picture, bytes]]:
                 continue
             if picture.path not in archives:
                 archives[picture.path] = zipfile.ZipFile(open_raw(picture.path))
-            try:
-                yield picture, archives[picture.path].read(picture.member)
-            except (zipfile.BadZipFile, EOFError) as error:
-                raise InputError(f"{picture.where}: damaged in its zip ({error}). Fetch it again.") from error
+            yield picture, unpacking.read_member(picture.path, archives[picture.path], picture.member)
     finally:
         for archive in archives.values():
             archive.fp.close()
@@ -196,12 +192,12 @@ def _splits(batch: pa.RecordBatch, items: Sequence[Item], task: Task, plan: Plan
         return splitting.split_numbers(splitting.row_hashes(batch, ["image"]), plan.buckets).tolist()
     keys = []
     for item in items:
-        found = re.search(plan.options.key_pattern, item.name)
-        if found is None or found["key"] is None:
+        match = re.search(plan.options.key_pattern, item.name)
+        if match is None or match["key"] is None:
             raise InputError(
                 f"{item.where}: key_pattern={plan.options.key_pattern!r} does not match its name "
                 f"{item.name!r}."
             )
-        keys.append(found["key"])
+        keys.append(match["key"])
     key_batch = pa.RecordBatch.from_arrays([pa.array(keys, pa.string())], ["key"])
     return splitting.split_numbers(splitting.row_hashes(key_batch), plan.buckets).tolist()

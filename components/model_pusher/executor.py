@@ -5,6 +5,7 @@ Runs as `custom_executor_spec` of the stock Pusher; pushes to a file system only
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from components.model_pusher.pushing import push
+from pipelines.base import whole
+
+# A flag of the executor: the plan by which the server releases what is pushed, as JSON.
+RELEASE_FLAG = "--release_plan="
 
 
 class Executor(tfx_pusher.Executor):
-    """Idempotent: a model that is already the newest version is not pushed again."""
+    """Idempotent: a model that is already the newest version is not pushed again. Clears up after killed pushes."""
 
     def Do(
         self,
@@ -29,12 +34,15 @@ class Executor(tfx_pusher.Executor):
     ) -> None:
         """Pushes if blessed. Raises PushError with the cause and the folder if the copy fails."""
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
-        if not self.CheckBlessing(input_dict):
-            self._MarkNotPushed(pushed)
-            return
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
         base = Path(destination.filesystem.base_directory)
-        version = push(Path(self.GetModelPath(input_dict)), base)
+        whole.sweep(base)
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            return
+        flag = next((f for f in self._extra_flags or () if f.startswith(RELEASE_FLAG)), None)
+        plan = None if flag is None else json.loads(flag.removeprefix(RELEASE_FLAG))
+        version = push(Path(self.GetModelPath(input_dict)), base, plan)
         logging.info("Pushed to %s", version)
         self._MarkPushed(pushed, pushed_destination=str(version))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.function_example_gen.executor import import_function
 from components.report_gen.context import ReportContext
+from components.user_code import import_function
+from pipelines.base import whole
 
 REPORT_FN_KEY = "report_fn"
 CUSTOM_CONFIG_KEY = "custom_config"
@@ -79,7 +79,7 @@ def make_context(
         for split in artifact_utils.decode_split_names(examples.split_names)
     }
     others = {
-        key: Path(found[0].uri) if (found := input_dict.get(key)) else None
+        key: Path(given[0].uri) if (given := input_dict.get(key)) else None
         for key in (TRANSFORM_GRAPH_KEY, EVALUATION_KEY, MODEL_RUN_KEY)
     }
     return ReportContext(
@@ -106,9 +106,7 @@ def write_index(folder: Path, title: str, pictures: list[str]) -> None:
         f"<figcaption>{html.escape(_caption(name))}</figcaption></figure>"
         for name in pictures
     )
-    aside = folder / f".{INDEX}.tmp"
-    aside.write_text(PAGE.format(title=html.escape(title), figures=figures), encoding="utf-8")
-    os.replace(aside, folder / INDEX)
+    whole.write(folder / INDEX, PAGE.format(title=html.escape(title), figures=figures))
 
 
 def _caption(name: str) -> str:

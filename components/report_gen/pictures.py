@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.base import whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -29,10 +31,9 @@ def figure(width: float, height: float) -> Figure:
 
 
 def save(drawn: Figure, file: Path) -> None:
-    """Writes the figure as PNG, aside first."""
-    aside = file.with_name(f".{file.name}.tmp")
-    drawn.savefig(aside, dpi=DPI, format="png", facecolor="white")
-    aside.replace(file)
+    """Writes the figure as PNG, whole or not at all."""
+    with whole.file(file) as aside:
+        drawn.savefig(aside, dpi=DPI, format="png", facecolor="white")
 
 
 def read_curves(folder: Path | None) -> dict[str, dict[str, list[tuple[int, float]]]]:

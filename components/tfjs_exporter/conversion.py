@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from components.tfjs_exporter import environment
+from pipelines.base import whole
 
 GLOBAL = "VIADUCT_MODEL"
 # Files of the page that a browser loads; tests and notes beside them stay behind.
@@ -60,19 +61,11 @@ def export(
     keras_file: Path, page: Path, assets: Mapping[str, Any], venv: Path, target: Path
 ) -> Sequence[str]:
     """Makes `target` (aside, then renamed): converted model, script, runtime and page. Returns the names in it."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with whole.folder(target, replace=True) as aside:
         convert(keras_file, aside / "model", venv)
         (aside / "model.js").write_text(bundle(aside / "model", assets), encoding="utf-8")
         shutil.copyfile(venv / environment.RUNTIME, aside / "tf.min.js")
         for pattern in PAGE_FILES:
             for file in sorted(page.glob(pattern)):
                 shutil.copyfile(file, aside / file.name)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(aside, target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return sorted(path.name for path in target.iterdir())

@@ -3,7 +3,7 @@
 The converter's packages clash with TFX's, so they live apart. `ensure` makes the environment where it is
 missing and says what it installs; it is complete or absent. `python -m components.tfjs_exporter.environment`
 makes it ahead of time. This is the only place that fetches anything: an export with an existing environment
-needs no network. Standard library only.
+needs no network.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from pipelines.base import whole
 
 VARIABLE = "VIADUCT_TFJS_VENV"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -56,17 +58,11 @@ def ensure(folder: Path, say: Callable[[str], None]) -> Path:
         f"Installing the TensorFlow.js converter into {folder}: the {_count()} packages of {LOCK.name} (2.5 GB) and "
         f"the browser runtime {RUNTIME_PACKAGE} from npm (1.5 MB). Once; later exports need no network."
     )
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        aside.parent.mkdir(parents=True, exist_ok=True)
+    whole.sweep(folder.parent)
+    with whole.folder(folder, replace=True) as aside:
         _install_packages(aside)
         _install_runtime(aside)
         (aside / MARKER).write_text(_wanted() + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     say(f"Installed {folder}.")
     return folder
 
@@ -104,10 +100,10 @@ def _install_runtime(folder: Path) -> None:
         with tarfile.open(archive) as files:
             member = files.extractfile("package/dist/tf.min.js")
             content = member.read() if member else b""
-    found = hashlib.sha256(content).hexdigest()
-    if found != RUNTIME_SHA256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != RUNTIME_SHA256:
         raise EnvironmentFailed(
-            f"{RUNTIME_PACKAGE}: tf.min.js has sha256 {found}; expected {RUNTIME_SHA256}."
+            f"{RUNTIME_PACKAGE}: tf.min.js has sha256 {digest}; expected {RUNTIME_SHA256}."
         )
     target = folder / RUNTIME
     target.parent.mkdir()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import progress
-from components.function_example_gen.executor import import_function
 from components.tflite_exporter import conversion
 from components.tflite_exporter.parity import Limits, Parity, ParityError, measure
+from components.user_code import import_function
+from pipelines.base import whole
 
 INPUTS_FN_KEY, OPTIONS_KEY, CUSTOM_CONFIG_KEY = "inputs_fn", "options", "custom_config"
 MODEL_KEY, EXAMPLES_KEY, BLESSING_KEY, TFLITE_KEY = "model", "examples", "model_blessing", "tflite_model"
@@ -113,8 +113,8 @@ def export(
     of_int8 = conversion.run(as_int8, inputs, options.output, options.signature)
     parity = measure(np.asarray(labels).ravel(), original, of_float, of_int8, len(as_float), len(as_int8))
     for name, content in ((FLOAT_FILE, as_float), (INT8_FILE, as_int8)):
-        _write(folder / name, content)
-    _write(folder / PARITY_FILE, json.dumps(parity.figures(), indent=1).encode())
+        whole.write(folder / name, content)
+    whole.write(folder / PARITY_FILE, json.dumps(parity.figures(), indent=1))
     progress.report(STEPS, STEPS, "steps", force=True)
     return parity
 
@@ -125,15 +125,9 @@ def read_rows(folder: str, count: int) -> np.ndarray:
 
     files = sorted(str(path) for path in Path(folder).iterdir() if path.is_file())
     rows = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
-    found = list(itertools.islice(rows, count))
-    if not found:
+    first = list(itertools.islice(rows, count))
+    if not first:
         raise ValueError(
             f"TFLiteExporter: {folder} holds no rows; the exporter needs some to calibrate and compare."
         )
-    return np.array(found, dtype=object)
-
-
-def _write(file: Path, content: bytes) -> None:
-    aside = file.with_name(f".{file.name}.tmp")
-    aside.write_bytes(content)
-    os.replace(aside, file)
+    return np.array(first, dtype=object)

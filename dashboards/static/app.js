@@ -66,7 +66,7 @@
 
   const axis = (given) => ({
     automargin: true, gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"),
-    tickfont: { size: 11 }, ...given, title: { standoff: 8, font: { size: 12 }, ...(given && given.title) },
+    tickfont: { size: 11 }, exponentformat: "e", ...given, title: { standoff: 8, font: { size: 12 }, ...(given && given.title) },
   });
 
   const draw = (figure) => {
@@ -75,9 +75,8 @@
     if (figure.dataset.rows) target.style.height = `${110 + 22 * Number(figure.dataset.rows)}px`;
     const colours = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6"].map(colour);
     for (const trace of spec.data) {
-      if (trace.colorscale === "viaduct") {
-        trace.colorscale = [[0, colour("--panel")], [0.05, colour("--accent-soft")], [1, colour("--c1")]];
-        trace.xgap = trace.ygap = 1;
+      for (const part of [trace.line, trace.marker]) {
+        if (part && typeof part.color === "string" && part.color.startsWith("--")) part.color = colour(part.color);
       }
       if (trace.line && trace.line.dash) trace.line = { color: colour("--idle"), width: 1.3, ...trace.line };
     }
@@ -87,11 +86,30 @@
       font: { family: getComputedStyle(document.body).fontFamily, color: colour("--ink"), size: 12 },
       margin: { l: 50, r: 12, t: 8, b: 40 }, showlegend: spec.data.length > 1,
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 11 } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--idle"), activecolor: colour("--ink") },
       hoverlabel: { bgcolor: colour("--panel"), bordercolor: colour("--line"), font: { color: colour("--ink") } },
     };
     window.Plotly.newPlot(target, spec.data, layout, {
-      responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", topojsonURL: "",
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     });
+    // A point that carries an address of ours leads there.
+    target.removeAllListeners?.("plotly_click");
+    target.on("plotly_click", (event) => {
+      const link = event.points[0]?.customdata;
+      if (typeof link === "string" && link.startsWith("/run?")) location.assign(link);
+    });
+  };
+
+  // In an exported file plotly lies gzipped and in base64.
+  const unpacked = async () => {
+    const packed = document.getElementById("plotly-packed");
+    if (!packed || window.Plotly) return;
+    const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
   };
 
   const charts = () => {
@@ -109,6 +127,72 @@
     });
   };
 
+  // What a chart shows, trace by trace, made when it is asked for.
+  const numbers = (details) => {
+    if (!details.open || details.querySelector("table")) return;
+    const spec = JSON.parse(details.parentElement.querySelector('script[type="application/json"]').textContent);
+    // Names were escaped for plotly, which reads a little HTML.
+    const text = (value) => String(value).replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+    const title = (axis) => text(spec.layout[axis]?.title?.text || "");
+    const table = document.createElement("table");
+    const head = table.createTHead().insertRow();
+    for (const name of ["Line", title("xaxis") || "x", title("yaxis") || "y"]) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = name;
+      head.append(cell);
+    }
+    const body = table.createTBody();
+    for (const trace of spec.data) {
+      trace.x.forEach((x, i) => {
+        const row = body.insertRow();
+        for (const value of [text(trace.name || ""), x, trace.y[i]]) {
+          const cell = row.insertCell();
+          if (typeof value === "number") cell.className = "num";
+          cell.textContent = typeof value === "number" ? String(value) : text(value ?? "–");
+        }
+      });
+    }
+    const box = document.createElement("div");
+    box.className = "scroll short";
+    box.tabIndex = 0;
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", details.textContent.trim());
+    box.append(table);
+    details.append(box);
+  };
+
+  // Changes `old` into `fresh` where they differ, so that scrolling, selection and focus stay where nothing changed.
+  const morph = (old, fresh) => {
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) { old.replaceWith(fresh); return; }
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value: text } of [...fresh.attributes]) {
+      if (old.getAttribute(name) !== text) old.setAttribute(name, text);
+    }
+    const [before, after] = [[...old.childNodes], [...fresh.childNodes]];
+    after.forEach((child, i) => { if (before[i]) morph(before[i], child); else old.append(child); });
+    before.slice(after.length).forEach((child) => child.remove());
+  };
+
+  const silent = (since) => {
+    let box = document.getElementById("silent");
+    if (!since) { box?.remove(); return; }
+    if (!box) {
+      box = document.createElement("p");
+      box.id = "silent";
+      box.className = "notes";
+      box.setAttribute("role", "status");
+      document.getElementById("live").before(box);
+    }
+    const text = `The dashboard does not answer. What is shown is the state of ${since.toLocaleTimeString()}.`;
+    if (box.textContent !== text) box.textContent = text;
+  };
+
+  let answered = new Date();
   const follow = () => {
     const part = document.getElementById("live");
     if (!part || !part.dataset.live || location.protocol === "file:") return;
@@ -117,27 +201,58 @@
         if (!document.hidden) {
           const answer = await fetch(part.dataset.live);
           if (answer.ok) {
-            const held = document.activeElement && part.contains(document.activeElement)
-              ? document.activeElement.getAttribute("href") : null;
-            part.outerHTML = await answer.text();
-            const fresh = document.getElementById("live");
-            if (held) fresh.querySelector(`a[href="${CSS.escape(held)}"]`)?.focus();
+            const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
+            answered = new Date();
+            silent(null);
             if (!fresh.dataset.live) { location.reload(); return; }
-          }
+            morph(part, document.importNode(fresh, true));
+          } else silent(answered);
         }
-      } catch { /* the dashboard went away; asking goes on until it is back */ }
+      } catch { silent(answered); }  // asking goes on until it is back
       follow();
     }, 1000);
   };
 
+  // "3 min ago" as the server writes it, kept true while the page stays open.
+  const duration = (s) => {
+    if (s < 60) return `${Math.round(s)} s`;
+    if (s < 3600) return `${Math.floor(s / 60)} min`;
+    return s < 86400 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+  };
+  const ages = () => {
+    for (const time of document.querySelectorAll("time.ago")) {
+      const passed = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000);
+      const text = passed < 10 ? "just now" : `${duration(passed)} ago`;
+      if (time.textContent !== text) time.textContent = text;
+    }
+  };
+
   document.querySelectorAll("table.sortable").forEach(sortable);
   document.querySelectorAll("input.filter").forEach(filterable);
+  // What is wider than the page can be scrolled from the keyboard too.
+  const scrollers = () => {
+    for (const box of document.querySelectorAll(".scroll:not([aria-label])")) {
+      if (box.scrollWidth > box.clientWidth) {
+        box.tabIndex = 0;
+        box.setAttribute("role", "region");
+        box.setAttribute("aria-label", box.querySelector("table")?.id || "table");
+      }
+    }
+  };
+  scrollers();
+  addEventListener("resize", scrollers);
   document.querySelectorAll(".graph-box").forEach((box) => {
     const centre = box.querySelector(".box.centre");
     if (!centre || box.scrollWidth <= box.clientWidth) return;
     const [inner, outer] = [centre.getBoundingClientRect(), box.getBoundingClientRect()];
     box.scrollLeft = inner.left - outer.left - (outer.width - inner.width) / 2;
   });
-  charts();
+  document.querySelectorAll("details.numbers").forEach((d) => d.addEventListener("toggle", () => numbers(d)));
+  unpacked().then(charts).catch(() => {
+    for (const plot of document.querySelectorAll(".plot")) {
+      plot.textContent = "This browser cannot unpack the charts of the file; the tables below them have the numbers.";
+    }
+  });
   follow();
+  if (location.protocol !== "file:") setInterval(ages, 5000);
 })();

@@ -41,7 +41,7 @@ resource "kubernetes_namespace" "viaduct" {
 }
 
 resource "random_password" "generated" {
-  for_each = toset(["postgres", "airflow_db", "viaduct_db", "admin", "webserver"])
+  for_each = toset(["postgres", "airflow_db", "viaduct_db", "admin", "api", "jwt"])
   length   = 32
   special  = false
 }
@@ -73,7 +73,8 @@ resource "kubernetes_secret" "environment" {
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN = "postgresql+psycopg2://airflow:${random_password.generated["airflow_db"].result}@${local.database}:5432/airflow"
     VIADUCT_METADATA                    = "postgresql://viaduct:${random_password.generated["viaduct_db"].result}@${local.database}:5432/viaduct"
     AIRFLOW__CORE__FERNET_KEY           = replace(replace(random_bytes.fernet.base64, "+", "-"), "/", "_")
-    AIRFLOW__WEBSERVER__SECRET_KEY      = random_password.generated["webserver"].result
+    AIRFLOW__API__SECRET_KEY            = random_password.generated["api"].result
+    AIRFLOW__API_AUTH__JWT_SECRET       = random_password.generated["jwt"].result
   }
 }
 

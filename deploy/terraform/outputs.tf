@@ -4,7 +4,7 @@ output "admin_password" {
   sensitive   = true
 }
 
-output "webserver" {
+output "api_server" {
   description = "Command that brings Airflow's web page to this machine"
-  value       = "kubectl -n viaduct port-forward service/airflow-webserver 8080:8080"
+  value       = "kubectl -n viaduct port-forward service/airflow-api-server 8080:8080"
 }

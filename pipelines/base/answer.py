@@ -8,33 +8,37 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import queue
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.base import run_record
+from pipelines.base import production, raw_rows, run_record
+from pipelines.base.errors import ViaductError, close_match
 from pipelines.base.paths import CHECKOUT, Paths
-from pipelines.base.project import Project, ProjectError
+from pipelines.base.project import Project
 from pipelines.base.run_record import RunRecord
 
 READY = "viaduct-serving ready"
 START_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 30.0
 SHOWN_CHARACTERS = 160
 
 
 def read_examples(folder: Path, count: int) -> list[bytes]:
     """The first `count` serialized tf.Examples below `folder` (gz TFRecord files; their checksums are not verified)."""
-    found: list[bytes] = []
+    examples: list[bytes] = []
     for file in sorted(folder.glob("*.gz")):
         for record in _records(file):
-            if len(found) == count:
-                return found
-            found.append(record)
-    return found
+            if len(examples) == count:
+                return examples
+            examples.append(record)
+    return examples
 
 
 def _records(file: Path) -> Iterator[bytes]:
@@ -46,9 +50,11 @@ def _records(file: Path) -> Iterator[bytes]:
             yield data
 
 
-def sample_examples(paths: Paths, count: int, split: str = "eval") -> list[bytes]:
-    """Rows of the newest run that has examples; ProjectError if no run has."""
-    for record in run_record.read_all(paths):
+def sample_examples(paths: Paths, count: int, split: str = "eval", served: str = "") -> list[bytes]:
+    """Rows of the newest run that has examples, of those that pushed to `served` first; ViaductError if none has."""
+    newest = list(run_record.read_all(paths))
+    newest.sort(key=lambda record: Path(record.pushed).parent.name != served)
+    for record in newest:
         for node in record.nodes.values():
             raw = [
                 o
@@ -59,43 +65,92 @@ def sample_examples(paths: Paths, count: int, split: str = "eval") -> list[bytes
                 rows = read_examples(Path(output["uri"]) / f"Split-{split}", count)
                 if rows:
                     return rows
-    raise ProjectError(
+    raise ViaductError(
         f"{paths.project}: no run has examples to send. `viaduct run {paths.project}` makes some."
     )
 
 
-def predict(card: Project, paths: Paths, options: argparse.Namespace) -> int:
-    """`viaduct predict`: prints one line of JSON per row; exit code 1 if the server refused."""
+def predict(card: Project, name: str, paths: Paths, options: argparse.Namespace) -> int:
+    """`viaduct predict` of the model served as `name`: a line of JSON per row; exit code 1 if the server refused."""
     from serving.client import Client
     from serving.errors import ServingError, Unreachable
 
-    if options.json_inputs is None and options.sample is None:
-        raise ProjectError("predict needs --sample [N] or --json-inputs JSON.")
-    inputs, signature = _inputs(paths, options)
+    rows = _rows(card, options)
+    if rows is None and options.json_inputs is None and options.sample is None:
+        raise ViaductError("predict needs --row JSON, --rows FILE, --sample [N] or --json-inputs JSON.")
+    inputs, signature = ({}, raw_rows.SIGNATURE) if rows else _inputs(name, paths, options)
     try:
         with Client(options.server) as client:
-            for line in _ask(client, card.name, inputs, options.signature or signature, options.version):
-                print(line)
+            if options.wait:
+                client.wait_available(name, version=options.version, timeout=options.wait)
+            if rows:
+                inputs = _row_inputs(client, card, name, rows, options)
+            for answer in _ask(client, name, inputs, options.signature or signature, options.version):
+                print(json.dumps(raw_rows.named(answer, card.evaluation.classes) if rows else answer))
     except Unreachable as error:
-        print(f"viaduct: {error}\nStart one: viaduct serve {card.name}", file=sys.stderr)
+        print(f"viaduct: {error}\nStart one: viaduct serve {name}", file=sys.stderr)
         return 1
     except ServingError as error:
+        there = [other for other in production.pushed_names(paths) if other != name]
         print(f"viaduct: {options.server}: {error}", file=sys.stderr)
+        if there:
+            print(f"Models of {paths.project} have these names, too: {', '.join(there)}", file=sys.stderr)
         return 1
     return 0
 
 
-def _inputs(paths: Paths, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _rows(card: Project, options: argparse.Namespace) -> list[raw_rows.Row] | None:
+    """The rows of --row or --rows; None for neither."""
+    if options.row is not None:
+        return raw_rows.of_text(options.row)
+    return None if options.rows is None else raw_rows.of_file(Path(options.rows), card.csv)
+
+
+def _row_inputs(
+    client: Any, card: Project, name: str, rows: list[raw_rows.Row], options: argparse.Namespace
+) -> dict[str, Any]:
+    """The rows as inputs of the signature that the served model has for them."""
+    signatures = client.metadata(name, version=options.version).signatures
+    signature = signatures.get(options.signature or raw_rows.SIGNATURE)
+    if signature is None:
+        raise ViaductError(
+            f"{name} is served without a signature {options.signature or raw_rows.SIGNATURE!r} for rows of "
+            f"features; it has {', '.join(sorted(signatures))}. --sample and --json-inputs work with those."
+        )
+    unknown: list[str] = []
+    if options.rows:
+        # A file has its label and what was left out as well; a typed row has what somebody means.
+        unknown = _besides(Path(options.rows), rows, signature)
+    reading = card.csv if options.rows else raw_rows.USUAL
+    return raw_rows.inputs(rows, signature.inputs, signature.optional, unknown, reading)
+
+
+def _besides(file: Path, rows: list[raw_rows.Row], signature: Any) -> list[str]:
+    """The columns of a file that the model does not know; they are told, and which of its own the file lacks."""
+    there = {name: None for row in rows for name in row}
+    unknown = [name for name in there if name not in signature.inputs]
+    lacking = [name for name in signature.inputs if name not in there]
+    if len(lacking) == len(signature.inputs):
+        raise ViaductError(f"{file}: " + close_match("Feature", unknown[0], signature.inputs))
+    if unknown or lacking:
+        parts = [f"the model does not know {', '.join(map(repr, unknown))}"] if unknown else []
+        parts += [f"the file lacks {', '.join(map(repr, lacking))}"] if lacking else []
+        print(f"viaduct: {file}: {'; '.join(parts)}", file=sys.stderr)
+    return unknown
+
+
+def _inputs(name: str, paths: Paths, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     import numpy as np
 
     if options.sample is not None:
-        return {"examples": np.array(sample_examples(paths, options.sample), dtype=object)}, "serve_examples"
+        rows = sample_examples(paths, options.sample, served=name)
+        return {"examples": np.array(rows, dtype=object)}, "serve_examples"
     try:
         given = json.loads(options.json_inputs)
     except ValueError as error:
-        raise ProjectError(f"--json-inputs is no JSON: {error}; got {options.json_inputs!r}") from error
+        raise ViaductError(f"--json-inputs is no JSON: {error}; got {options.json_inputs!r}") from error
     if not isinstance(given, dict):
-        raise ProjectError(
+        raise ViaductError(
             f"--json-inputs is {options.json_inputs!r}; expected an object of input names and values."
         )
     return given, "serving_default"
@@ -103,13 +158,11 @@ def _inputs(paths: Paths, options: argparse.Namespace) -> tuple[dict[str, Any], 
 
 def _ask(
     client: Any, model: str, inputs: dict[str, Any], signature: str, version: int | None
-) -> Iterator[str]:
+) -> Iterator[dict[str, Any]]:
     outputs = client.predict(model, inputs, signature=signature, version=version)
     rows = len(next(iter(outputs.values())))
     for row in range(rows):
-        yield json.dumps(
-            {name: _plain(values[row]) for name, values in outputs.items() if len(values) == rows}
-        )
+        yield {name: _plain(values[row]) for name, values in outputs.items() if len(values) == rows}
 
 
 def _plain(value: Any) -> Any:
@@ -125,7 +178,7 @@ def start_server(
 ) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """A model server on free loopback ports; returns it and {'grpc': 'host:port', 'rest': ...}.
 
-    Raises ProjectError with its last words if it does not become ready.
+    Raises ViaductError that names its log if it does not become ready in time.
     """
     command = [sys.executable, "-m", "serving.main", f"--model_name={model}", f"--model_base_path={base}"]
     with log.open("w") as errors:
@@ -134,49 +187,80 @@ def start_server(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            errors="replace",
             cwd=CHECKOUT,
         )
-    assert process.stdout is not None
-    deadline = time.monotonic() + START_TIMEOUT_S
-    for line in process.stdout:
-        if line.startswith(READY):
-            return process, dict(
-                part.split("=", 1) for part in line.removeprefix(READY).split() if "=" in part
-            )
-        if time.monotonic() > deadline:
-            break
-    process.kill()
-    raise ProjectError(f"The model server did not become ready; its log: {log}")
+    try:
+        return process, _addresses(process, log)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
-def serve_once(card: Project, paths: Paths, record: RunRecord, say: Callable[..., None]) -> int:
+def _addresses(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
+    """What the server says when it is ready. A thread reads, so that a silent server cannot hold up the time limit
+    and a talkative one is never held up itself."""
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(READY):
+                lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        ready = lines.get(timeout=START_TIMEOUT_S)
+    except queue.Empty:
+        raise ViaductError(
+            f"The model server did not become ready within {START_TIMEOUT_S:g} s; its log: {log}"
+        ) from None
+    if not ready:
+        raise ViaductError(f"The model server ended before it was ready; its log: {log}")
+    return dict(part.split("=", 1) for part in ready.removeprefix(READY).split() if "=" in part)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Ends a server, by force if it takes more than half a minute to end by itself."""
+    process.terminate()
+    try:
+        process.wait(timeout=END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def serve_once(paths: Paths, record: RunRecord, say: Callable[..., None]) -> int:
     """Serves the pushed model, sends it three rows over gRPC, prints answer and version, ends the server."""
     from serving.client import Client
 
     log = paths.runs / record.run_id / "logs" / "serving.log"
     started = time.monotonic()
-    process, addresses = start_server(card.name, paths.serving, log)
+    pushed_to = Path(record.pushed).parent if record.pushed else paths.serving
+    name = pushed_to.name
+    process, addresses = start_server(name, pushed_to, log)
     try:
-        rows = sample_examples(paths, 3)
+        rows = sample_examples(paths, 3, served=name)
         with Client(addresses["grpc"]) as client:
             import numpy as np
 
             inputs = {"examples": np.array(rows, dtype=object)}
-            lines = list(_ask(client, card.name, inputs, "serve_examples", None))
-            version = max(state.version for state in client.status(card.name) if state.state == "AVAILABLE")
-        say(f"\ngRPC Predict at {addresses['grpc']}, {card.name} version {version}:", highlight=False)
+            lines = list(map(json.dumps, _ask(client, name, inputs, "serve_examples", None)))
+            version = max(state.version for state in client.status(name) if state.state == "AVAILABLE")
+        say(f"\ngRPC Predict at {addresses['grpc']}, {name} version {version}:", highlight=False)
         for line in lines:
             shown = line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + " ..."
-            say(f"  {shown}", highlight=False, markup=False, soft_wrap=True)
+            say(f"  {shown}", highlight=False, markup=False, emoji=False, soft_wrap=True)
         say(f"(server ready after {time.monotonic() - started:.1f} s, now stopped)", highlight=False)
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        end(process)
     say("\nNext:", highlight=False)
     for command in (
-        f"viaduct serve {card.name}",
-        f"viaduct predict {card.name} --sample",
-        f"viaduct lineage {card.name}",
+        f"viaduct serve {name}",
+        f"viaduct predict {name} --sample",
+        f"viaduct lineage {name}",
     ):
         say(f"  .venv/bin/{command}", highlight=False)
     return 0

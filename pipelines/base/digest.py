@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipelines.base.paths import CHECKOUT
@@ -16,30 +17,56 @@ from pipelines.base.paths import CHECKOUT
 ROOMS = ("pipelines", "components")
 
 
-def source_digest(module: str) -> str:
-    """16 hex digits over `module` and the modules of our rooms that it imports, directly or not.
+def source_digest(*modules: str) -> str:
+    """16 hex digits over `modules` and the modules of our rooms that they import, directly or not.
 
     Raises FileNotFoundError if there is no such module. Comments count: the file's bytes are hashed.
     """
+    return _hash(_closure(modules))
+
+
+def project_digest(project: str) -> str:
+    """16 hex digits over all that a project's results may depend on: `source_digest` of each of its modules, whoever
+    names them, and every other file in its folder but those that people read or commands write (README.md, ir.json,
+    card.json).
+    """
+    folder = CHECKOUT / "pipelines" / project
+    files = [file for file in folder.rglob("*") if file.is_file() and _counts(file.relative_to(folder))]
+    modules = [_name_of(file) for file in files if file.suffix == ".py"]
+    others = {str(file.relative_to(CHECKOUT)): file for file in files if file.suffix != ".py"}
+    return _hash({**_closure(modules), **others})
+
+
+def _counts(path: Path) -> bool:
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    return not hidden and path.name not in ("README.md", "ir.json", "card.json")
+
+
+def _hash(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
-    for name, file in sorted(_closure(module).items()):
+    for name, file in sorted(files.items()):
         digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
-def _closure(module: str) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    waiting = [module]
+def _closure(modules: Iterable[str]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
         file = _file_of(name)
-        if name in found:
+        if name in files:
             continue
         if file is None:
             raise FileNotFoundError(f"No module {name!r} below {CHECKOUT}")
-        found[name] = file
-        waiting.extend(imported for imported in _imports(name, file) if imported not in found)
-    return found
+        files[name] = file
+        waiting.extend(imported for imported in _imports(name, file) if imported not in files)
+    return files
+
+
+def _name_of(file: Path) -> str:
+    parts = file.relative_to(CHECKOUT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _file_of(module: str) -> Path | None:

@@ -7,9 +7,13 @@ last blessed model). Projects whose measure is no metric over rows use component
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.base.project import Bar, Project, ProjectError, Settings
+from pipelines.base.errors import ProjectError
+from pipelines.base.project import Bar, Project
+from pipelines.base.settings import Settings
 
 if TYPE_CHECKING:
     import tensorflow_model_analysis as tfma
@@ -19,22 +23,24 @@ PLOTS = {
     "binary": ('ConfusionMatrixPlot:{"num_thresholds": 200}', "CalibrationPlot"),
     "multiclass": ("MultiClassConfusionMatrixPlot",),
 }
+LARGEST = sys.float_info.max
 
 
 def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
     """The EvalConfig of `project` under `settings`' profile and variant.
 
-    Bars become TFMA thresholds on the metric of that name, counted over the whole evaluation split. Raises
-    ProjectError if a bar names a metric that the card does not measure.
+    Bars become TFMA thresholds on the metric of that name, counted over the whole evaluation split; two on one metric
+    are the ends of a band. Raises ProjectError if a bar names a metric that the card does not measure, or two bars on
+    one have a `max_loss`.
     """
     import tensorflow_model_analysis as tfma
 
     card = project.evaluation
-    bars = {bar.metric: bar for bar in project.bars(settings.profile, settings.variant)}
+    bars: dict[str, list[Bar]] = {}
+    for bar in project.bars(settings.profile, settings.variant):
+        bars.setdefault(bar.metric, []).append(bar)
     metrics = [_metric_config(text) for text in card.metrics]
     names = [_result_name(metric) for metric in metrics]
-    if len(bars) < len(project.bars(settings.profile, settings.variant)):
-        raise ProjectError(f"{project.name}: two bars on one metric; TFMA's gate takes one for each.")
     missing = set(bars) - set(names)
     if missing:
         raise ProjectError(
@@ -89,24 +95,36 @@ def _result_name(metric: Any) -> str:
     return cls(**config).name
 
 
-def _threshold(bar: Bar) -> Any:
+def _threshold(bars: Sequence[Bar]) -> Any:
+    """One threshold for all bars on a metric."""
     import tensorflow_model_analysis as tfma
 
-    higher = bar.at_least is not None
-    # TFMA's thresholds are strict; a bar is met by its own value.
-    slack = 1e-9 * max(1.0, abs(bar.bound))
-    value = (
-        tfma.GenericValueThreshold(lower_bound={"value": bar.bound - slack})
-        if higher
-        else tfma.GenericValueThreshold(upper_bound={"value": bar.bound + slack})
+    lows = [bar.bound - _slack(bar) for bar in bars if bar.at_least is not None]
+    highs = [bar.bound + _slack(bar) for bar in bars if bar.at_most is not None]
+    # A side without a bar is bounded by the largest number there is: an infinite metric meets no bar.
+    value = tfma.GenericValueThreshold(
+        lower_bound={"value": max(lows, default=-LARGEST)},
+        upper_bound={"value": min(highs, default=LARGEST)},
     )
     threshold = tfma.MetricThreshold(value_threshold=value)
-    if bar.max_loss is not None:
-        direction = tfma.MetricDirection.HIGHER_IS_BETTER if higher else tfma.MetricDirection.LOWER_IS_BETTER
-        threshold.change_threshold.CopyFrom(
-            tfma.GenericChangeThreshold(
-                direction=direction,
-                absolute={"value": -bar.max_loss - slack if higher else bar.max_loss + slack},
-            )
+    losing = [bar for bar in bars if bar.max_loss is not None]
+    if len(losing) > 1:
+        raise ProjectError(
+            f"max_loss is on {len(losing)} bars of {losing[0].metric!r}; expected one: it says which way is a loss."
         )
+    for bar in losing:
+        threshold.change_threshold.CopyFrom(_change(bar))
     return threshold
+
+
+def _slack(bar: Bar) -> float:
+    """TFMA's thresholds are strict; a bar is met by its own value."""
+    return 1e-9 * max(1.0, abs(bar.bound))
+
+
+def _change(bar: Bar) -> Any:
+    import tensorflow_model_analysis as tfma
+
+    higher, most = bar.at_least is not None, float(bar.max_loss or 0.0) + _slack(bar)
+    direction = tfma.MetricDirection.HIGHER_IS_BETTER if higher else tfma.MetricDirection.LOWER_IS_BETTER
+    return tfma.GenericChangeThreshold(direction=direction, absolute={"value": -most if higher else most})

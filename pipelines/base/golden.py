@@ -5,13 +5,12 @@ DAGs, dashboards and tests read it; `viaduct compile` writes it.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
-from pipelines.base import ir, registry
+from pipelines.base import ir, registry, whole
 from pipelines.base.paths import Paths
-from pipelines.base.project import Settings
+from pipelines.base.settings import Settings
 
 
 def text(project: str) -> str:
@@ -33,7 +32,5 @@ def update(project: str, *, check: bool = False) -> bool:
     if file.exists() and file.read_text(encoding="utf-8") == fresh:
         return True
     if not check:
-        aside = file.with_name(f".ir.json.{os.getpid()}.tmp")
-        aside.write_text(fresh, encoding="utf-8")
-        os.replace(aside, file)
+        whole.write(file, fresh)
     return False

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipelines.base import run_record
+from pipelines.base import releases, run_record
+from pipelines.base.errors import ProjectError, close_match
 from pipelines.base.metadata import store
 from pipelines.base.paths import Paths, metadata_url
-from pipelines.base.project import ProjectError, close_match
 from pipelines.base.summary import custom_property, span_of
 
 OUTPUT_EVENTS = (4, 6, 7)  # OUTPUT, INTERNAL_OUTPUT, DECLARED_OUTPUT of metadata_store.proto
@@ -39,8 +39,8 @@ class Graph:
 
     def context(self, execution: Any, kind: str) -> str:
         """The name of the execution's context of type `kind` ('pipeline_run', 'node', 'pipeline'), '' if none."""
-        found = [c.name for c in self.store.get_contexts_by_execution(execution.id) if c.type == kind]
-        return found[0] if found else ""
+        names = [c.name for c in self.store.get_contexts_by_execution(execution.id) if c.type == kind]
+        return names[0] if names else ""
 
     def producer(self, artifact: Any) -> Any:
         """The execution that computed the artifact (not one that took it from the cache), None if unknown."""
@@ -51,15 +51,15 @@ class Graph:
     def inputs(self, execution: Any) -> list[tuple[str, Any]]:
         """(key, artifact) of everything the execution read."""
         events = [e for e in self.store.get_events_by_execution_ids([execution.id]) if e.type in INPUT_EVENTS]
-        found = (
+        artifacts = (
             {a.id: a for a in self.store.get_artifacts_by_id([e.artifact_id for e in events])}
             if events
             else {}
         )
         return [
-            (event.path.steps[0].key if event.path.steps else "", found[event.artifact_id])
+            (event.path.steps[0].key if event.path.steps else "", artifacts[event.artifact_id])
             for event in events
-            if event.artifact_id in found
+            if event.artifact_id in artifacts
         ]
 
     def outputs(self, execution: Any) -> list[Any]:
@@ -69,9 +69,10 @@ class Graph:
         return self.store.get_artifacts_by_id([e.artifact_id for e in events]) if events else []
 
     def readers(self, artifact: Any) -> list[Any]:
-        """Executions that read the artifact."""
+        """Executions that read the artifact, oldest first."""
         events = [e for e in self.store.get_events_by_artifact_ids([artifact.id]) if e.type in INPUT_EVENTS]
-        return self.store.get_executions_by_id([e.execution_id for e in events]) if events else []
+        executions = self.store.get_executions_by_id([e.execution_id for e in events]) if events else []
+        return sorted(executions, key=lambda execution: execution.id)
 
     def models(self) -> list[Any]:
         """The project's Model artifacts, oldest first."""
@@ -80,19 +81,22 @@ class Graph:
         return sorted((a for a in artifacts if self.artifact_type(a) == "Model"), key=lambda a: a.id)
 
 
-def lineage(paths: Paths, version: str = "") -> dict[str, Any]:
+def lineage(paths: Paths, version: str = "", served: str = "") -> dict[str, Any]:
     """Everything behind one model: `version` is a pushed version's number, a Model's id, or '' for the newest.
 
-    Returns {'project', 'model', 'version', 'run', 'trained', 'data', 'schema', 'code', 'hyperparameters',
-    'metrics', 'blessed', 'pushed', 'tree'}. Raises ProjectError for a version that is not there.
+    With `served` only models count that were pushed under that name. Returns {'project', 'model', 'version', 'run',
+    'trained', 'data', 'schema', 'code', 'hyperparameters', 'metrics', 'blessed', 'pushed', 'releases', 'tree'} as JSON
+    can hold it; `releases` are the steps by which the model server gave it traffic, which are recorded first where they
+    are not yet. Raises ProjectError for a version that is not there.
     """
     graph = Graph(paths)
-    model = _find_model(graph, version)
+    releases.record(graph.store, paths.project)
+    model = _find_model(graph, version, served)
     trainer = graph.producer(model)
     run_id = graph.context(trainer, "pipeline_run") if trainer is not None else ""
     ancestors = list(_ancestors(graph, model))
     later = _verdicts(graph, model)
-    record = run_record.read(paths.runs / run_id / "run.json")
+    record = run_record.read(paths.runs / run_id / run_record.RECORD)
     config = _custom_config(trainer)
     parameters = config.get("parameters", {})
     return {
@@ -105,24 +109,33 @@ def lineage(paths: Paths, version: str = "") -> dict[str, Any]:
         "schema": [{"id": a.id, "uri": a.uri} for a in ancestors if graph.artifact_type(a) == "Schema"],
         "code": _code(graph, ancestors, model),
         "hyperparameters": parameters,
-        "metrics": later["metrics"],
+        "metrics": run_record.plain_numbers(later["metrics"]),
         "blessed": later["blessed"],
         "pushed": later["pushed"],
+        "releases": releases.of_version(graph.store, paths.project, later["pushed"]),
         "tree": _tree(graph, model, set()),
     }
 
 
-def _find_model(graph: Graph, version: str) -> Any:
+def _find_model(graph: Graph, version: str, served: str) -> Any:
     models = graph.models()
+    if served:
+        models = [m for m in models if any(Path(p).parent.name == served for p in _pushes(graph, m))]
     if not models:
         raise ProjectError(
-            f"{graph.paths.project} has no model yet. `viaduct run {graph.paths.project}` makes one."
+            f"{served or graph.paths.project} has no model yet. `viaduct run {graph.paths.project}` makes one."
         )
-    by_version = {}
+    by_version: dict[str, Any] = {}
+    productions: dict[str, Any] = {}
     for model in models:
         by_version[str(model.id)] = model
-        for pushed in _pushes(graph, model):
-            by_version[Path(pushed).name] = model
+        for pushed in map(Path, _pushes(graph, model)):
+            if not served or pushed.parent.name == served:
+                by_version[pushed.name] = model
+            if pushed.parent.name == graph.paths.project:
+                productions[pushed.name] = model
+    # Two names may have a version of the same number; without a name production's is meant.
+    by_version |= {} if served else productions
     if not version:
         return models[-1]
     if version not in by_version:
@@ -131,13 +144,13 @@ def _find_model(graph: Graph, version: str) -> Any:
 
 
 def _pushes(graph: Graph, model: Any) -> list[str]:
-    found = [
+    destinations = [
         custom_property(output, "pushed_destination") or ""
         for reader in graph.readers(model)
         for output in graph.outputs(reader)
         if graph.artifact_type(output) == "PushedModel" and custom_property(output, "pushed")
     ]
-    return [text for text in dict.fromkeys(found) if text]
+    return [text for text in dict.fromkeys(destinations) if text]
 
 
 def _verdicts(graph: Graph, model: Any) -> dict[str, Any]:
@@ -151,7 +164,9 @@ def _verdicts(graph: Graph, model: Any) -> dict[str, Any]:
             if graph.artifact_type(output) == "ModelBlessing":
                 blessed = bool(custom_property(output, "blessed"))
         if graph.node_type(reader).endswith("Evaluator"):
-            record = run_record.read(graph.paths.runs / graph.context(reader, "pipeline_run") / "run.json")
+            record = run_record.read(
+                graph.paths.runs / graph.context(reader, "pipeline_run") / run_record.RECORD
+            )
             metrics = record.metrics if record else metrics
     pushes = _pushes(graph, model)
     return {"blessed": blessed, "metrics": metrics, "pushed": pushes[-1] if pushes else ""}
@@ -220,22 +235,23 @@ def _tree(graph: Graph, artifact: Any, seen: set[int]) -> dict[str, Any]:
     return node
 
 
-def text(found: dict[str, Any]) -> str:
+def text(ancestry: dict[str, Any]) -> str:
     """The lineage for a terminal: the facts, then the tree."""
     facts = [
-        ("version", found["version"] or "not pushed"),
-        ("run", found["run"]),
-        *(("data", f"span {d['span']}, rows {_counts(d['rows'])}, {d['uri']}") for d in found["data"]),
-        *(("schema", s["uri"]) for s in found["schema"][:1]),
-        ("code", ", ".join(f"{node} {digest}" for node, digest in found["code"].items())),
-        ("parameters", ", ".join(f"{k}={v}" for k, v in sorted(found["hyperparameters"].items()))),
-        ("metrics", ", ".join(f"{k} {v:.4g}" for k, v in sorted(found["metrics"].items()))),
-        ("blessed", {True: "yes", False: "no", None: "not evaluated"}[found["blessed"]]),
-        ("pushed", found["pushed"] or "no"),
+        ("version", ancestry["version"] or "not pushed"),
+        ("run", ancestry["run"]),
+        *(("data", f"span {d['span']}, rows {_counts(d['rows'])}, {d['uri']}") for d in ancestry["data"]),
+        *(("schema", s["uri"]) for s in ancestry["schema"][:1]),
+        ("code", ", ".join(f"{node} {digest}" for node, digest in ancestry["code"].items())),
+        ("parameters", ", ".join(f"{k}={v}" for k, v in sorted(ancestry["hyperparameters"].items()))),
+        ("metrics", ", ".join(f"{k} {float(v):.4g}" for k, v in sorted(ancestry["metrics"].items()))),
+        ("blessed", {True: "yes", False: "no", None: "not evaluated"}[ancestry["blessed"]]),
+        ("pushed", ancestry["pushed"] or "no"),
+        *(("release", line) for line in releases.lines(ancestry["releases"])),
     ]
-    lines = [f"{found['project']} model {found['model']['id']}"]
+    lines = [f"{ancestry['project']} model {ancestry['model']['id']}"]
     lines += [f"  {name:<11} {value}" for name, value in facts]
-    lines += ["", *_tree_lines(found["tree"], "")]
+    lines += ["", *_tree_lines(ancestry["tree"], "")]
     return "\n".join(lines)
 
 

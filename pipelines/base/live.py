@@ -17,7 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.base import production
 from pipelines.base.project import Bar, Project
+from pipelines.base.run_folder import progress_file
 from pipelines.base.run_record import NodeRecord, RunRecord
 
 STYLES = {
@@ -34,7 +36,7 @@ STYLES = {
 def progress_of(folder: Path, node: str) -> dict[str, Any]:
     """The node's last progress report, {} if there is none."""
     try:
-        return json.loads((folder / f"{node}.progress.json").read_text(encoding="utf-8"))
+        return json.loads(progress_file(folder, node).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
@@ -47,6 +49,11 @@ def detail(record: NodeRecord, progress: dict[str, Any]) -> str:
     parts = []
     if summary.get("rows"):
         parts.append(", ".join(f"{name} {count:,} rows" for name, count in summary["rows"].items()))
+    if summary.get("warnings"):
+        first, *others = summary["warnings"]
+        parts.append(f"warning: {first}" + (f" (and {len(others)} more)" if others else ""))
+    if str(summary.get("engine", "")).startswith("Beam"):
+        parts.append(f"by {summary['engine']}")
     if "blessed" in summary:
         parts.append("blessed" if summary["blessed"] else "not blessed")
     if summary.get("pushed"):
@@ -79,7 +86,7 @@ class TerminalView:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        self._live.console.print(text, highlight=False)
+        self._live.console.print(Text(text))
 
     def update(self, record: RunRecord, folder: Path) -> None:
         self._live.update(run_table(record, folder))
@@ -119,7 +126,7 @@ class PlainView:
         return None
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(Text(text), soft_wrap=True)
 
     def update(self, record: RunRecord, folder: Path) -> None:
         now = time.monotonic()
@@ -156,34 +163,52 @@ def bar_lines(bars: Iterable[Bar], metrics: dict[str, float]) -> list[tuple[str,
     return lines
 
 
-def summary(project: Project, record: RunRecord, folder: Path) -> list[str]:
-    """What a person wants to know when a run has ended; Rich markup."""
-    lines = [""]
-    for name, node in record.nodes.items():
-        if node.state == "failed":
-            lines += [
-                f"[bold red]{name} failed[/]: {escape(node.error)}",
-                f"  log: {folder / 'logs' / (name + '.log')}",
-            ]
+def gate_lines(project: Project, record: RunRecord) -> list[tuple[bool, str]]:
+    """(passed, text) of every bar and comparison: the gate's verdicts with their intervals, where it has spoken."""
+    if record.verdicts:
+        return [(bool(verdict["passed"]), str(verdict["text"])) for verdict in record.verdicts]
+    lines = []
     if record.metrics:
         bars = project.bars(record.settings["profile"], record.settings["variant"])
-        for _, met, text in bar_lines(bars, record.metrics):
-            lines.append(f"  [{'green' if met else 'red'}]{'pass' if met else 'MISS'}[/]  {escape(text)}")
-    # Bars are told above; what is left is the comparison with the last blessed model.
-    lines += [f"  [red]MISS[/]  {escape(gate)}" for gate in record.failed_gates if "changed by" in gate]
+        lines = [(met, text) for _, met, text in bar_lines(bars, record.metrics)]
+    # Bars on all rows are told above; what is left are slices and the comparison with the last blessed model.
+    rest = [gate for gate in record.failed_gates if "changed by" in gate or " for " in gate]
+    return [*lines, *((False, gate) for gate in rest)]
+
+
+def summary(project: Project, record: RunRecord, folder: Path) -> list[Text]:
+    """What a person wants to know when a run has ended, a line each; nothing in it is markup."""
+    lines = [Text()]
+    for name, node in record.nodes.items():
+        if node.state == "failed":
+            told = node.error.removeprefix(f"{project.name}: {name} failed: ")
+            lines += [
+                Text.assemble((f"{name} failed", "bold red"), f": {told}"),
+                Text(f"  log: {folder / 'logs' / (name + '.log')}"),
+            ]
+    lines += [
+        Text.assemble("  ", ("warn", "yellow"), f"  {text}")
+        for node in record.nodes.values()
+        for text in node.summary.get("warnings", ())
+    ]
+    lines += [
+        Text.assemble("  ", ("pass", "green") if met else ("MISS", "red"), f"  {text}")
+        for met, text in gate_lines(project, record)
+    ]
     if record.pushed:
-        lines.append(f"[green]Blessed and pushed[/]: {record.pushed}")
+        lines.append(Text.assemble(("Blessed and pushed", "green"), f": {record.pushed}"))
+        lines.append(Text(f"  {production.describe(Path(record.pushed).parent.name)}"))
     elif record.blessed is False:
         lines.append(
-            f"[yellow]Not blessed, not pushed[/]: the model is kept at {record.model}; what was served before stays."
+            Text.assemble(
+                ("Not blessed, not pushed", "yellow"),
+                f": the model is kept at {record.model}; what was served before stays.",
+            )
         )
     if record.state == "cancelled":
-        lines.append("[yellow]Cancelled[/]. The same command again goes on from the finished nodes.")
+        lines.append(
+            Text.assemble(
+                ("Cancelled", "yellow"), ". The same command again goes on from the finished nodes."
+            )
+        )
     return lines
-
-
-def escape(text: str) -> str:
-    """Text for Rich without markup."""
-    from rich.markup import escape as rich_escape
-
-    return rich_escape(text)

@@ -1,22 +1,30 @@
-"""ML Metadata: where it is, its schema before anything runs in parallel, and what a dead run left behind.
+"""ML Metadata: where it is, how it is opened, and why it cannot be. One place turns a URL into a connection.
 
-Reading lineage is lineage.py's. One place turns the URL of VIADUCT_METADATA into a connection.
+What its executions mean is executions.py's, reading lineage lineage.py's.
 """
 
 from __future__ import annotations
 
 import time
 import urllib.parse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipelines.base.project import ProjectError
+from pipelines.base import refusals
+from pipelines.base.errors import ProjectError
+from pipelines.base.paths import sqlite_file, without_password
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
     from ml_metadata.proto import metadata_store_pb2
 
 CONNECT_ATTEMPTS = 8
+PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306}
+SAID_BY_STORE = ("metadata source error", "mysql_real_connect", "connection to Metadata storage")
+FORMS = (
+    "expected sqlite:///FILE, postgresql://USER:PASSWORD@HOST:PORT/DATABASE or "
+    "mysql://USER:PASSWORD@HOST:PORT/DATABASE. A # ? / @ or % within a name or a password is written %23 %3F %2F "
+    "%40 %25"
+)
 
 
 def connection_config(url: str) -> metadata_store_pb2.ConnectionConfig:
@@ -26,39 +34,42 @@ def connection_config(url: str) -> metadata_store_pb2.ConnectionConfig:
     """
     from ml_metadata.proto import metadata_store_pb2
 
-    parts = urllib.parse.urlsplit(url)
+    from pipelines.base import backslashes, listings
+
+    listings.install()
     config = metadata_store_pb2.ConnectionConfig()
-    if parts.scheme == "sqlite":
-        config.sqlite.filename_uri = parts.path
+    file = sqlite_file(url)
+    if file is not None:
+        config.sqlite.filename_uri = str(file)
         config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
         return config
-    database = parts.path.strip("/")
-    if parts.scheme not in ("postgresql", "postgres", "mysql") or not database:
-        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        raise ProjectError(
-            f"VIADUCT_METADATA is {shown!r}; expected sqlite:///FILE, postgresql://USER:PASSWORD@HOST:PORT/DATABASE "
-            f"or mysql://USER:PASSWORD@HOST:PORT/DATABASE."
-        )
-    user = urllib.parse.unquote(parts.username or "")
-    password = urllib.parse.unquote(parts.password or "")
-    if parts.scheme == "mysql":
+    scheme, host, port, user, password, database = _server(url)
+    if scheme == "mysql":
         mysql = config.mysql
-        mysql.host, mysql.port, mysql.database = parts.hostname or "127.0.0.1", parts.port or 3306, database
+        mysql.host, mysql.port, mysql.database = host, port, database
         mysql.user, mysql.password = user, password
     else:
-        from pipelines.base import backslashes
-
         backslashes.install()
         postgres = config.postgresql
-        postgres.host, postgres.port, postgres.dbname = (
-            parts.hostname or "127.0.0.1",
-            str(parts.port or 5432),
-            database,
-        )
+        postgres.host, postgres.port, postgres.dbname = host, str(port), database
         postgres.user, postgres.password = user, password
         # The database is made by whoever owns the server; asking for it again needs rights we do not want.
         postgres.skip_db_creation = True
     return config
+
+
+def _server(url: str) -> tuple[str, str, int, str, str, str]:
+    """(scheme, host, port, user, password, database) of a server's URL; ProjectError if it is none."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        parts, port = urllib.parse.urlsplit(""), 0
+    database = urllib.parse.unquote(parts.path.removeprefix("/").removesuffix("/"))
+    if not database or "/" in database or parts.query or parts.fragment:
+        raise ProjectError(f"VIADUCT_METADATA is {without_password(url)!r}; {FORMS}.")
+    user, password = (urllib.parse.unquote(text or "") for text in (parts.username, parts.password))
+    return parts.scheme, parts.hostname or "127.0.0.1", port, user, password, database
 
 
 def store(url: str) -> MetadataStore:
@@ -67,61 +78,63 @@ def store(url: str) -> MetadataStore:
     from ml_metadata import errors as mlmd_errors
 
     config = connection_config(url)
-    if config.HasField("sqlite"):
-        folder = Path(config.sqlite.filename_uri).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ProjectError(
-                f"HOME {folder} cannot be written: {error}. Set VIADUCT_HOME to another."
-            ) from error
+    _make_folder(url)
     for attempt in range(CONNECT_ATTEMPTS):
         try:
             return MetadataStore(config)
         except (mlmd_errors.StatusError, RuntimeError) as error:
             # Several first connections may race to create the tables; whoever loses finds them there a moment later.
-            if attempt == CONNECT_ATTEMPTS - 1:
-                where = (
-                    url if config.HasField("sqlite") else urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
-                )
-                raise ProjectError(f"ML Metadata at {where} cannot be opened: {error}") from error
+            refusal = refusal_of(url, error)
+            if refusal.final or attempt == CONNECT_ATTEMPTS - 1:
+                raise ProjectError(_sentence(url, refusal)) from error
             time.sleep(0.1 * 2**attempt)
     raise AssertionError("unreachable")
 
 
-def prepare(url: str, dead_runs: list[str], reason: str) -> int:
-    """Makes the tables and marks as failed what runs that are no longer alive left as running.
+def is_trouble(error: BaseException) -> bool:
+    """Whether it is ML Metadata that failed, as TFX hands it on, and not what used it."""
+    from ml_metadata import errors as mlmd_errors
 
-    Returns how many executions were marked. Called once before nodes run in parallel.
-    """
-    opened = store(url)
-    return sum(fail_active(opened, run_id, reason) for run_id in dead_runs)
-
-
-def fail_active(opened: MetadataStore, run_id: str, reason: str, node: str | None = None) -> int:
-    """Marks the run's executions (of one node, if given) that are NEW or RUNNING as FAILED, with the reason."""
-    from ml_metadata.proto import metadata_store_pb2
-
-    states = metadata_store_pb2.Execution
-    context = opened.get_context_by_type_and_name("pipeline_run", run_id)
-    if context is None:
-        return 0
-    active = [
-        execution
-        for execution in opened.get_executions_by_context(context.id)
-        if execution.last_known_state in (states.NEW, states.RUNNING)
-        and (node is None or _node_of(opened, execution, run_id) == node)
-    ]
-    for execution in active:
-        execution.last_known_state = states.FAILED
-        execution.custom_properties["viaduct_failure"].string_value = reason
-    if active:
-        opened.put_executions(active)
-    return len(active)
+    broken = isinstance(error, mlmd_errors.InternalError | mlmd_errors.UnavailableError)
+    return broken or any(text in str(error) for text in SAID_BY_STORE)
 
 
-def _node_of(opened: MetadataStore, execution: Any, run_id: str) -> str:
-    for context in opened.get_contexts_by_execution(execution.id):
-        if context.type == "node":
-            return context.name.rpartition(".")[2]
-    return ""
+def explain(url: str, error: BaseException) -> str:
+    """One sentence for people on why ML Metadata at `url` failed with `error`; no password is in it."""
+    return _sentence(url, refusal_of(url, error))
+
+
+def refusal_of(url: str, error: BaseException) -> refusals.Refusal:
+    """The cause of ML Metadata's `error` at `url`, asked of the server where the error does not say it."""
+    told = " ".join(str(error).split())
+    if sqlite_file(url) is not None:
+        return refusals.Refusal(told, final=False)
+    scheme, host, port, user, password, database = _server(url)
+    refusal = refusals.unreachable(host, port)
+    if refusal is None and scheme == "mysql":
+        refusal = refusals.of_mysql(host, port, user, password, database)
+    elif refusal is None:
+        from ml_metadata import MetadataStore
+
+        refusal = refusals.of_postgresql(lambda: MetadataStore(connection_config(url)), str(error))
+    return refusal or refusals.Refusal(told, final=False)
+
+
+def _sentence(url: str, refusal: refusals.Refusal) -> str:
+    file = sqlite_file(url)
+    where, check = (
+        (f"{file}", "the file") if file else (without_password(url), "the server and VIADUCT_METADATA")
+    )
+    return f"ML Metadata at {where} cannot be used: {refusal.cause}. Check {check}."
+
+
+def _make_folder(url: str) -> None:
+    file = sqlite_file(url)
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProjectError(
+            f"HOME {file.parent} cannot be written: {error}. Set VIADUCT_HOME to another."
+        ) from error

@@ -1,113 +1,121 @@
 """Runs one node of a compiled pipeline in this process, and says in plain data what came of it.
 
-Called in a child of the warm host, or by `viaduct node` where there is none. TFX's portable launcher does the
-work; what is added is an attempt's own execution (a retry never writes into the leavings of the one before),
-the stop on anomalies, and the summary. It does not schedule: runner.py and Airflow do.
+Called in a child of the fork server, or by `viaduct node` where there is none. TFX's portable launcher does the
+work; what is added is an attempt's own execution (a retry never writes into the leavings of the one before), its
+end in ML Metadata whatever ends it, the stop on anomalies, and the summary. A node is done when ML Metadata says
+that its execution is COMPLETE or CACHED, and not before. It does not schedule: runner.py and Airflow do.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import logging
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipelines.base import artifact_root, executions, metadata, stack
 from pipelines.base import ir as ir_module
-from pipelines.base import metadata, stack
+from pipelines.base.errors import ProjectError, close_match
 from pipelines.base.paths import Paths, metadata_url
-from pipelines.base.project import ProjectError, Settings, close_match
-
-
-def compile_to(project: str, settings: str, home: str, target: str) -> dict[str, Any]:
-    """Compiles `project` with `settings` (their JSON) and writes the IR to `target`; returns {}."""
-    compiled = ir_module.compile_ir(project, Settings.from_json(settings), Paths.of(project, home))
-    aside = f"{target}.{os.getpid()}.tmp"
-    Path(aside).write_text(json.dumps(compiled), encoding="utf-8")
-    os.replace(aside, target)
-    return {}
-
-
-def prepare_run(project: str, settings: str, home: str, target: str) -> dict[str, Any]:
-    """Metadata tables, raw data and the IR of a run that a scheduler starts, in one call; {'settings': ...}.
-
-    The settings returned name the data that was found or made. Their JSON goes in, their values come out.
-    """
-    from pipelines.base import data, registry
-
-    asked, paths = Settings.from_json(settings), Paths.of(project, home)
-    metadata.prepare(metadata_url(Path(home)), [], "")
-    raw = data.locate(registry.get(project), paths, asked, print)
-    values = {**json.loads(settings), "data": str(raw)}
-    compile_to(project, json.dumps(values), home, target)
-    return {"settings": values}
-
-
-def prepare(home: str, dead_runs: list[str]) -> dict[str, Any]:
-    """Makes the metadata tables and fails what dead runs left running; returns {'failed': n}."""
-    return {"failed": metadata.prepare(metadata_url(Path(home)), dead_runs, "the process that ran it ended")}
-
-
-def fail_active(home: str, run_id: str, reason: str) -> dict[str, Any]:
-    """Marks what a cancelled run left active as failed."""
-    return {"failed": metadata.fail_active(metadata.store(metadata_url(Path(home))), run_id, reason)}
+from pipelines.base.summary import summarise
 
 
 def run_node(ir_file: str, node_id: str, run_id: str, home: str) -> dict[str, Any]:
-    """Runs `node_id` of the IR within `run_id`; returns its summary (see `summarise`).
+    """Runs `node_id` of the IR within `run_id`; returns its summary (see `summarise`) with its `cost`.
+
+    The cost is {'cpu_s', 'peak_mb'} of this process and of those that it waited for; pages that it shares with the warm
+    process count. A node from the cache costs what finding it costs.
 
     Raises whatever the node raised; ProjectError for data that breaks the reviewed schema.
     """
     logging.getLogger().setLevel(logging.INFO)
-    pipeline = _read_pipeline(Path(ir_file), run_id)
-    with _alone(Paths.of(pipeline.pipeline_info.id, home).runs / run_id / f"{node_id}.lock"):
-        return _run_node(pipeline, node_id, run_id, home)
+    before = _cpu_seconds()
+    pipeline = _read_pipeline(Path(ir_file), run_id, home)
+    paths = Paths.of(pipeline.pipeline_info.id, home)
+    node = _node(pipeline, node_id)
+    with executions.attempt(paths, run_id, node_id):
+        execution_id = _execution(pipeline, node, paths, run_id)
+        summary = summarise(metadata.store(metadata_url(paths.home)), execution_id, node_id)
+    _stop_on_anomalies(summary, paths.project)
+    return {**summary, "cost": _cost(before)}
 
 
-@contextlib.contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """One attempt of a node at a time: a scheduler that lost sight of an attempt may start the next one beside it.
+def _cost(before: float) -> dict[str, float]:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    peak_kb = max(one.ru_maxrss for one in used)
+    return {"cpu_s": round(_cpu_seconds() - before, 3), "peak_mb": round(peak_kb / 1024, 1)}
 
-    The second waits until the first has ended, and then finds its finished execution or takes its place.
+
+def _cpu_seconds() -> float:
+    """Of this process and the children that have ended."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _node(pipeline: Any, node_id: str) -> Any:
+    by_id = {n.pipeline_node.node_info.id: n.pipeline_node for n in pipeline.nodes}
+    if node_id not in by_id:
+        raise ProjectError(f"{pipeline.pipeline_info.id}: " + close_match("Node", node_id, by_id))
+    return by_id[node_id]
+
+
+def _execution(pipeline: Any, node: Any, paths: Paths, run_id: str) -> int:
+    """The id of the node's finished execution in the run: an earlier attempt's, or a new one's.
+
+    Raises whatever the node raised, and ProjectError if the launcher gave up without raising. No execution of the
+    node is left active, unless this process is killed: then who called it settles that.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _run_node(pipeline: Any, node_id: str, run_id: str, home: str) -> dict[str, Any]:
-    node = next(
-        (n.pipeline_node for n in pipeline.nodes if n.pipeline_node.node_info.id == node_id),
-        None,
-    )
-    if node is None:
-        known = [n.pipeline_node.node_info.id for n in pipeline.nodes]
-        raise ProjectError(f"{pipeline.pipeline_info.id}: " + close_match("Node", node_id, known))
-    connection = metadata.connection_config(metadata_url(Path(home)))
+    node_id, url = node.node_info.id, metadata_url(paths.home)
+    store = metadata.store(url)
+    earlier = executions.of_run(store, paths.project, run_id, node_id)
+    done = executions.finished(earlier)
+    if done is not None:
+        return done.id
+    executions.fail(store, earlier, "a later attempt took its place")
     stack.leave_libraries_unconverted()
-    with _user_code(pipeline.pipeline_info.id, node_id):
-        execution = _launch(pipeline, node, connection)
-    if execution is None:
-        raise ProjectError(f"{node_id} did not run: an input it needs was not found. See the log above.")
-    from pipelines.base.summary import summarise
+    try:
+        with _user_code(paths.project, node_id, url):
+            launched = _launch(pipeline, node, metadata.connection_config(url))
+        if not (launched and executions.finished(store.get_executions_by_id([launched]))):
+            raise ProjectError(_why_not_run(store, paths, node, run_id))
+        return launched
+    except BaseException as error:
+        reason = ir_module.describe(error)
+        with contextlib.suppress(Exception):
+            executions.fail(store, executions.of_run(store, paths.project, run_id, node_id), reason)
+        raise
 
-    summary = summarise(metadata.store(metadata_url(Path(home))), execution, node_id)
+
+def _why_not_run(store: Any, paths: Paths, node: Any, run_id: str) -> str:
+    """What to tell of a node whose launcher found no input it can use: the nodes that have to run before it."""
+    node_id = node.node_info.id
+    missing = [
+        up
+        for up in node.upstream_nodes
+        if executions.finished(executions.of_run(store, paths.project, run_id, up)) is None
+    ]
+    told = f"{paths.project}: {node_id} did not run in {run_id!r}"
+    if not missing:
+        return f"{told}: an input it needs was not found. See the log above."
+    commands = "; ".join(f"viaduct node {paths.project} {up} --run-id {run_id}" for up in missing)
+    return f"{told}: what it reads is made by {', '.join(missing)}, unfinished in this run. Run first: {commands}"
+
+
+def _stop_on_anomalies(summary: dict[str, Any], project: str) -> None:
     if summary.get("anomalies"):
         first = "; ".join(f"{a['split']}: {a['feature']}: {a['found']}" for a in summary["anomalies"][:5])
         more = len(summary["anomalies"]) - 5
         raise ProjectError(
-            f"{pipeline.pipeline_info.id}: the data breaks the schema: {first}"
+            f"{project}: the data breaks the schema: {first}"
             + (f"; and {more} more" if more > 0 else "")
-            + f". Mend the data, or review {pipeline.pipeline_info.id}/schema.pbtxt if the data is right."
+            + f". Mend the data, or review {project}/schema.pbtxt if the data is right."
         )
-    return summary
 
 
-def _read_pipeline(file: Path, run_id: str) -> Any:
+def _read_pipeline(file: Path, run_id: str, home: str) -> Any:
     # json_format finds the messages inside Any fields only if their modules are imported.
     from google.protobuf import json_format
     from ml_metadata.proto import metadata_store_pb2  # noqa: F401
@@ -117,14 +125,18 @@ def _read_pipeline(file: Path, run_id: str) -> Any:
 
     pipeline = pipeline_pb2.Pipeline()
     json_format.ParseDict(ir_module.load(file), pipeline)
-    runtime_parameter_utils.substitute_runtime_parameter(
-        pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
-    )
+    paths = Paths.of(pipeline.pipeline_info.id, home)
+    root = artifact_root.of(paths, metadata.store(metadata_url(paths.home)))
+    values = {
+        constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id,
+        constants.PIPELINE_ROOT_PARAMETER_NAME: str(root),
+    }
+    runtime_parameter_utils.substitute_runtime_parameter(pipeline, values)
     return pipeline
 
 
 def _launch(pipeline: Any, node: Any, connection: Any) -> int | None:
-    """Launches `node`; returns the id of its execution, or None if its inputs were not there."""
+    """Launches `node`; returns the id of its execution, whatever came of it, or None if none was registered."""
     from tfx.orchestration import metadata as tfx_metadata
     from tfx.orchestration.local import runner_utils
     from tfx.orchestration.portable import launcher
@@ -141,9 +153,6 @@ def _launch(pipeline: Any, node: Any, connection: Any) -> int | None:
             input_artifacts: Any = None,
             exec_properties: Any = None,
         ) -> Any:
-            done = _settle_earlier_attempts(metadata_handle.store, contexts)
-            if done is not None:
-                return done
             return launcher._register_execution(
                 metadata_handle,
                 self._pipeline_node.node_info.type,
@@ -163,37 +172,21 @@ def _launch(pipeline: Any, node: Any, connection: Any) -> int | None:
     return info.execution_id if info is not None and info.execution_id else None
 
 
-def _settle_earlier_attempts(store: Any, contexts: Any) -> Any:
-    """The finished execution of this node in this run, if there is one; unfinished ones are marked failed."""
-    from ml_metadata.proto import metadata_store_pb2
-
-    states = metadata_store_pb2.Execution
-    of_node = None
-    for context in contexts:
-        ids = {execution.id: execution for execution in store.get_executions_by_context(context.id)}
-        of_node = ids if of_node is None else {i: e for i, e in of_node.items() if i in ids}
-    stale = []
-    for execution in (of_node or {}).values():
-        if execution.last_known_state in (states.COMPLETE, states.CACHED):
-            return execution
-        if execution.last_known_state in (states.NEW, states.RUNNING):
-            execution.last_known_state = states.FAILED
-            execution.custom_properties["viaduct_failure"].string_value = "a later attempt took its place"
-            stale.append(execution)
-    if stale:
-        store.put_executions(stale)
-    return None
-
-
 @contextlib.contextmanager
-def _user_code(project: str, node_id: str) -> Iterator[None]:
-    """Names project and node on whatever user code raises, keeping the original as the cause."""
+def _user_code(project: str, node_id: str, url: str) -> Iterator[None]:
+    """Names project and node on whatever user code raises, keeping the original as the cause.
+
+    A node that leaves by sys.exit has failed, whatever the code. A metadata store that went away is said to have.
+    """
     try:
         yield
     except ProjectError:
         raise
+    except SystemExit as error:
+        raise NodeError(f"{project}: {node_id} failed: its code called sys.exit({error.code!r})") from error
     except Exception as error:
-        raise NodeError(f"{project}: {node_id} failed: {ir_module.describe(error)}") from error
+        cause = metadata.explain(url, error) if metadata.is_trouble(error) else ir_module.describe(error)
+        raise NodeError(f"{project}: {node_id} failed: {cause}") from error
 
 
 class NodeError(ProjectError):

@@ -7,28 +7,20 @@ without TensorFlow. The card holds facts; it does not build pipelines.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import json
+import itertools
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from pipelines.base.csv_reading import CsvReading
+from pipelines.base.errors import ProjectError, close_match
 
 Scalar = bool | int | float | str
-PROFILES = ("quick", "full")
-
-
-class ProjectError(Exception):
-    """A project, or what a user asked of it, is wrong; the text says what, what was expected and what to do."""
-
-
-def close_match(kind: str, got: str, known: Iterable[str]) -> str:
-    """`Variant 'cnm' does not exist. Did you mean 'cnn'? Known: ...` for a name that is not among `known`."""
-    names = sorted(known)
-    close = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{kind} {got!r} does not exist.{hint} Known: {', '.join(names) or 'none'}."
+QUICK, FULL = PROFILES = ("quick", "full")
+SAMPLE = "sample"  # in the name of what was made of made-up data (see production.py)
+ON_DATA = "@data"  # the schedule of a project that starts when a span arrives
 
 
 def _require(condition: bool, owner: str, field_name: str, got: object, expected: str) -> None:
@@ -56,14 +48,16 @@ class DataSource:
 class Bar:
     """A metric's value that a model must reach to be pushed. Exactly one of `at_least`, `at_most`.
 
-    `max_loss` is how much worse than the last blessed model the metric may become (same unit, >= 0);
-    None leaves the metric out of that comparison.
+    `max_loss` is how much worse than the last blessed model the metric may become (same unit, >= 0) before it counts
+    against the model, once it is shown; None leaves the metric out of that comparison. `sure` asks the bar of the
+    worse end of the metric's 95 % interval, not of the measured value.
     """
 
     metric: str
     at_least: float | None = None
     at_most: float | None = None
     max_loss: float | None = None
+    sure: bool = False
 
     def __post_init__(self) -> None:
         _require(
@@ -87,16 +81,19 @@ class Bar:
         return self.at_least if self.at_least is not None else self.at_most  # type: ignore[return-value]
 
     def met_by(self, value: float) -> bool:
-        """Whether `value` passes; NaN never does."""
+        """Whether `value` passes; NaN and infinities never do."""
+        if not math.isfinite(value):
+            return False
         return value >= self.bound if self.at_least is not None else value <= self.bound
 
     def __str__(self) -> str:
-        return f"{self.metric} {'>=' if self.at_least is not None else '<='} {self.bound:g}"
+        sign = ">=" if self.at_least is not None else "<="
+        return f"{self.metric} {sign} {self.bound:g}{' for sure' if self.sure else ''}"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A named set of hyper-parameters. The first variant of a project is its default."""
+    """A named set of hyper-parameters. The first variant of a project is its default, and production's."""
 
     name: str
     about: str
@@ -121,8 +118,11 @@ class Evaluation:
     `metrics` are TFMA or Keras metric class names, optionally with a JSON config after a colon
     (`Recall:{"thresholds": 0.5}`); bars use the names they have in TFMA's results (`recall`).
     `slices` are tuples of feature names (the overall slice is always there); `preprocessing` names signatures
-    of the model that compute features to slice by. Where the measure is no
-    metric over rows, `function` is the import path of the project's own evaluation function.
+    of the model that compute features to slice by. Slices with `slice_rows` rows or more are judged: none may be
+    shown to miss a bar or to lose more than its `max_loss`; smaller ones are reported, and with 0 all are. Where the
+    measure is no metric over rows, `function` is the import path of the project's own evaluation function.
+    `classes` are what people call the label's values 0, 1, ... in that order; () where the numbers are all there is.
+    `raw_label_key` is the column of the raw data that holds the label, where it is not called `label_key`.
     """
 
     task: Literal["binary", "multiclass", "regression", "own"]
@@ -133,14 +133,108 @@ class Evaluation:
     signature: str = "serve_examples"
     preprocessing: tuple[str, ...] = ()
     function: str = ""
+    slice_rows: int = 0
+    classes: tuple[str, ...] = ()
+    raw_label_key: str = ""
+
+    def __post_init__(self) -> None:
+        _require(self.slice_rows >= 0, "Evaluation", "slice_rows", self.slice_rows, "0 or more")
+        _require(
+            all(self.classes) and len(set(self.classes)) == len(self.classes) != 1,
+            "Evaluation",
+            "classes",
+            self.classes,
+            "two or more distinct names, or none",
+        )
+        _require(
+            self.task != "binary" or len(self.classes) in (0, 2),
+            "Evaluation",
+            "classes",
+            self.classes,
+            "two names for a binary task, that of 0 first",
+        )
+
+    def class_name(self, value: str) -> str:
+        """What people call the label's `value` ('3', '3.0'); the value itself where it has no name."""
+        number = value.removesuffix(".0")
+        known = number.isascii() and number.isdigit() and len(number) < 10 and int(number) < len(self.classes)
+        return self.classes[int(number)] if known else value
+
+
+@dataclass(frozen=True)
+class Release:
+    """How the server gives a pushed version its traffic, instead of all at once; serving/README.md says how it judges.
+
+    `steps` are "shadow" and percentages of the requests, the last one 100. A step lasts `step_minutes` unless more is
+    shown sooner; before all traffic it has to be refuted that the version is `margin` times as bad as the one before.
+    What `limit_minutes` do not show is held or rolled back (`on_timeout`). A rate of errors below `tolerable` is no
+    matter; of the shadowed answers at most `max_changed` may have another label (None: any number). With `approve` a
+    person is asked before the last step.
+    """
+
+    steps: str = "shadow,1,5,25,50,100"
+    margin: float = 1.5
+    on_timeout: Literal["hold", "rollback"] = "hold"
+    step_minutes: float = 12.0
+    limit_minutes: float = 60.0
+    tolerable: float = 0.001
+    max_changed: float | None = None
+    approve: bool = False
+
+    def __post_init__(self) -> None:
+        shares = self.shares()
+        growing = all(a < b for a, b in itertools.pairwise(shares))
+        _require(
+            len(shares) > 1 and growing and shares[0] >= 0 and shares[-1] == 1,
+            "Release", "steps", self.steps, "'shadow' and growing percentages, the last one 100",
+        )  # fmt: skip
+        _require(1 < self.margin <= 32, "Release", "margin", self.margin, "a ratio above 1, at most 32")
+        _require(
+            self.on_timeout in ("hold", "rollback"),
+            "Release",
+            "on_timeout",
+            self.on_timeout,
+            "'hold' or 'rollback'",
+        )
+        _require(
+            0 < self.step_minutes <= self.limit_minutes, "Release", "step_minutes, limit_minutes",
+            (self.step_minutes, self.limit_minutes), "minutes, the first not above the second",
+        )  # fmt: skip
+        _require(0 < self.tolerable < 1, "Release", "tolerable", self.tolerable, "a rate between 0 and 1")
+        _require(
+            self.max_changed is None or 0 < self.max_changed < 1,
+            "Release", "max_changed", self.max_changed, "None or a share between 0 and 1",
+        )  # fmt: skip
+
+    def shares(self) -> tuple[float, ...]:
+        """The steps as shares of the requests; the shadow is 0."""
+        try:
+            words = [word.strip() for word in self.steps.split(",")]
+            return tuple(0.0 if word == "shadow" else float(word) / 100 for word in words)
+        except ValueError:
+            raise ProjectError(
+                f"Release: steps is {self.steps!r}; expected words like 'shadow,1,5,25,50,100'."
+            ) from None
+
+    def plan(self) -> dict[str, object]:
+        """The plan as the server reads it (`.release/plan.json` in the served folder)."""
+        return {
+            "shares": list(self.shares()), "margin": self.margin, "on_timeout": self.on_timeout,
+            "step_s": self.step_minutes * 60, "limit_s": self.limit_minutes * 60, "tolerable": self.tolerable,
+            "max_changed": self.max_changed, "approve": self.approve,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Project:
-    """The card. `name` is the folder, the pipeline, the DAG and the served model.
+    """The card. `name` is the folder, the pipeline, the DAG and the model that is served in production.
 
     `schedule` is cron text or "@data" (each new span starts a run); `start` the first date it holds for, as an
-    ISO date. A scheduler tries a node again `retries` times and ends it after `node_hours`.
+    ISO date. A scheduler tries a node again `retries` times and ends it after `node_hours`; with `approval` it asks a
+    person before it pushes, and a run that has not ended `deadline_hours` after it was due is reported (None: never).
+    `rivals` are metrics of the evaluation that a simpler way reaches on the same rows, with what that way is called.
+    `csv` is how its CSV files are written, where that is not the usual way.
+    With a `release` a pushed version takes no traffic until the server gives it some; None: all at once.
     """
 
     name: str
@@ -153,6 +247,7 @@ class Project:
     full: Profile
     evaluation: Evaluation
     to_beat: str = ""
+    rivals: Mapping[str, str] = field(default_factory=dict)
     schedule: str | None = None
     spans: Literal["none", "counter", "date"] = "none"
     late_spans: Literal["wait", "skip"] = "wait"
@@ -162,6 +257,10 @@ class Project:
     start: str = "2026-01-01"
     retries: int = 2
     node_hours: float = 6.0
+    approval: bool = False
+    deadline_hours: float | None = None
+    csv: CsvReading = field(default_factory=CsvReading)
+    release: Release | None = None
 
     def __post_init__(self) -> None:
         owner = f"Project({self.name!r})"
@@ -177,6 +276,13 @@ class Project:
             bool(re.fullmatch(r"\d{4}-\d{2}-\d{2}", self.start)), owner, "start", self.start, "YYYY-MM-DD"
         )
         _require(self.retries >= 0, owner, "retries", self.retries, "0 or more")
+        _require(
+            self.deadline_hours is None or self.deadline_hours > 0,
+            owner,
+            "deadline_hours",
+            self.deadline_hours,
+            "None or a positive number of hours",
+        )
         _require(self.node_hours > 0, owner, "node_hours", self.node_hours, "a positive number of hours")
         names = [variant.name for variant in self.variants]
         _require(
@@ -186,6 +292,9 @@ class Project:
             names,
             "one or more, distinct names",
         )
+        for name in names:
+            good = re.fullmatch(r"[a-z][a-z0-9_]*", name) and name not in (*PROFILES, SAMPLE)
+            _require(bool(good), owner, "variants", name, "lower_snake_case, and not quick, full or sample")
         for profile_name in PROFILES:
             profile = self.profile(profile_name)
             _require(bool(profile.bars), owner, f"{profile_name}.bars", profile.bars, "at least one bar")
@@ -229,66 +338,3 @@ class Project:
         """The bars of a profile; a variant may have its own."""
         chosen = self.profile(profile)
         return tuple(chosen.variant_bars.get(self.variant(variant).name, chosen.bars))
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What one run was asked to do: all that a compiled pipeline depends on besides the code.
-
-    `parameters` are the variant's, overridden by the profile's, overridden by `--set`. `data` is a file or
-    folder with raw data, or '' for HOME/data/<project>. `span` picks one delivery of data (None: the latest).
-    """
-
-    variant: str
-    profile: str
-    parameters: Mapping[str, Scalar]
-    data: str = ""
-    span: int | None = None
-    beam_args: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        project: Project,
-        variant: str | None = None,
-        profile: str = "quick",
-        overrides: Mapping[str, str | Scalar] | None = None,
-        **rest: Any,
-    ) -> Settings:
-        """Settings for `project`; texts in `overrides` are read as the type of the parameter they replace."""
-        chosen = project.variant(variant)
-        profile_card = project.profile(profile)
-        parameters = {
-            **chosen.parameters,
-            **{k: v for k, v in profile_card.parameters.items() if k in chosen.parameters},
-            **profile_card.variant_parameters.get(chosen.name, {}),
-        }
-        for key, text in (overrides or {}).items():
-            if key not in parameters:
-                raise ProjectError(f"{project.name}: " + close_match("Parameter", key, parameters))
-            parameters[key] = _read_as(parameters[key], text, f"{project.name}: parameter {key!r}")
-        return cls(variant=chosen.name, profile=profile, parameters=parameters, **rest)
-
-    def to_json(self) -> str:
-        """One line of JSON with sorted keys, for records and hashes."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, default=dict)
-
-    @classmethod
-    def from_json(cls, text: str) -> Settings:
-        """The inverse of `to_json`."""
-        values = json.loads(text)
-        return cls(**{**values, "beam_args": tuple(values.get("beam_args", ()))})
-
-
-def _read_as(default: Scalar, given: str | Scalar, owner: str) -> Scalar:
-    kind = type(default)
-    if not isinstance(given, str):
-        given = json.dumps(given) if isinstance(given, bool) else str(given)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False, "1": True, "0": False}[given.lower()]
-        if kind is int:
-            return int(given.replace("_", ""))
-        return kind(given)
-    except (KeyError, ValueError) as error:
-        raise ProjectError(f"{owner} is {given!r}; expected {kind.__name__} like {default!r}.") from error

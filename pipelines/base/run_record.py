@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.base.digest import source_digest
-from pipelines.base.paths import CHECKOUT, Paths
-from pipelines.base.project import Settings
+from pipelines.base import data_state, whole
+from pipelines.base.digest import project_digest
+from pipelines.base.paths import CHECKOUT, Paths, metadata_url, without_password
+from pipelines.base.settings import Settings
+
+RECORD = "run.json"
+NOT_FINITE = ("inf", "-inf", "nan")
 
 
 @dataclass
@@ -37,7 +42,8 @@ class NodeRecord:
 class RunRecord:
     """State of one run: running, succeeded, failed or cancelled. `blessed` is None until the gate has spoken.
 
-    `runner` is "viaduct" for a run of the command line, "airflow" for one of a DAG.
+    `runner` is "viaduct" for a run of the command line, "airflow" for one of a DAG. `order` counts the project's
+    runs from 1 on: it tells the later of two where the clock has gone back. Earlier versions wrote none: 0.
     """
 
     run_id: str
@@ -52,16 +58,20 @@ class RunRecord:
     blessed: bool | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     failed_gates: list[str] = field(default_factory=list)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
     pushed: str = ""
     model: str = ""
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
     runner: str = "viaduct"
+    order: int = 0
 
     def write(self, folder: Path) -> None:
         """Replaces run.json in `folder`."""
-        aside = folder / f".run.json.{os.getpid()}.tmp"
-        aside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        os.replace(aside, folder / "run.json")
+        whole.write(folder / RECORD, json.dumps(self.plain(), indent=1))
+
+    def plain(self) -> dict[str, Any]:
+        """All of it as JSON can hold it."""
+        return {**asdict(self), "metrics": plain_numbers(self.metrics)}
 
     def stop(self, state: str, error: str = "") -> None:
         """Ends what had not ended: running nodes get `state`, waiting ones were never begun."""
@@ -80,8 +90,9 @@ class RunRecord:
             node.state, node.error = "failed", error
             return
         node.state, node.summary, node.error = "cached" if summary["cached"] else "done", summary, ""
-        self.metrics.update(summary.get("metrics", {}))
+        self.metrics.update({name: float(value) for name, value in summary.get("metrics", {}).items()})
         self.failed_gates = summary.get("failed_gates", self.failed_gates)
+        self.verdicts = summary.get("verdicts", self.verdicts)
         if "blessed" in summary:
             self.blessed = summary["blessed"]
         if summary.get("pushed"):
@@ -96,7 +107,12 @@ class RunRecord:
         """
         if self.runner != "viaduct":
             return self.state == "running"
-        return self.state == "running" and process_started(self.pid) == self.pid_started != ""
+        return self.state == "running" and whole.process_started(self.pid) == self.pid_started != ""
+
+
+def plain_numbers(metrics: Mapping[str, float]) -> dict[str, float | str]:
+    """Metrics for JSON, which has no infinities and no NaN: those as 'inf', '-inf' or 'nan', which float() reads."""
+    return {name: value if math.isfinite(value) else str(value) for name, value in metrics.items()}
 
 
 def new_run_id(project: str) -> str:
@@ -107,58 +123,60 @@ def new_run_id(project: str) -> str:
 def begin(paths: Paths, settings: Settings, fingerprint: str) -> RunRecord:
     """A new record in a new folder under `paths.runs`."""
     run_id = new_run_id(paths.project)
-    (paths.runs / run_id / "logs").mkdir(parents=True)
+    (paths.runs / run_id).mkdir(parents=True)
     return RunRecord(
         run_id=run_id,
         project=paths.project,
         settings=json.loads(settings.to_json()),
         fingerprint=fingerprint,
         pid=os.getpid(),
-        pid_started=process_started(os.getpid()),
+        pid_started=whole.process_started(os.getpid()),
         started=time.time(),
+        order=next_order(paths),
     )
 
 
-def process_started(pid: int) -> str:
-    """The kernel's start time of process `pid` as text, '' if there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+def next_order(paths: Paths) -> int:
+    """The `order` of a run that begins now. Two that begin in the same moment may get the same."""
+    return 1 + max((record.order for record in _records(paths)), default=0)
 
 
 def read_all(paths: Paths) -> Iterator[RunRecord]:
-    """Every readable record of the project, newest first; half-written ones are passed over."""
-    # Sorted by start, not by name: runs of different runners name themselves differently.
-    records = [record for file in paths.runs.glob("*/run.json") if (record := read(file)) is not None]
-    yield from sorted(records, key=lambda record: record.started, reverse=True)
+    """Every readable record of the project, the one begun last first; half-written ones are passed over."""
+    # Not by name, which runs of different runners choose differently, and by start only between equals.
+    yield from sorted(_records(paths), key=lambda record: (record.order, record.started), reverse=True)
+
+
+def _records(paths: Paths) -> list[RunRecord]:
+    return [record for file in paths.runs.glob(f"*/{RECORD}") if (record := read(file)) is not None]
 
 
 def read(file: Path) -> RunRecord | None:
     """The record in `file`, or None if it is missing or not whole."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
+        # As they are, but for the texts of what JSON cannot hold.
+        values["metrics"] = {
+            name: float(value) if value in NOT_FINITE else value
+            for name, value in values.get("metrics", {}).items()
+        }
         values["nodes"] = {name: NodeRecord(**node) for name, node in values["nodes"].items()}
         return RunRecord(**values)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def fingerprint(paths: Paths, settings: Settings, data: Path) -> str:
     """Everything a run's result depends on: settings, the project's code, schema and lock, the data's files.
 
-    Data files count by name, size and modification time: reading 150 MB to find nothing changed would take
-    longer than most of what it saves.
+    The metadata store counts too, without its password: another one knows nothing of the runs of this one.
+
+    Data files count by name and content (see data_state), which is read once and then remembered under HOME.
     """
     digest = hashlib.sha256(settings.to_json().encode())
-    for module in ("pipeline", "features", "model", "report", "evaluate", "project"):
-        if (paths.source / f"{module}.py").exists():
-            digest.update(source_digest(f"pipelines.{paths.project}.{module}").encode())
+    digest.update(without_password(metadata_url(paths.home)).encode())
+    digest.update(project_digest(paths.project).encode())
     for file in (paths.schema, CHECKOUT / "requirements.lock"):
         digest.update(file.read_bytes() if file.exists() else b"")
-    files = [data] if data.is_file() else sorted(path for path in data.rglob("*") if path.is_file())
-    for file in files:
-        state = file.stat()
-        digest.update(f"{file}|{state.st_size}|{state.st_mtime_ns}".encode())
+    digest.update(data_state.of(data, paths.home / data_state.MEMO).encode())
     return digest.hexdigest()[:16]

@@ -1,29 +1,36 @@
-"""Runs a compiled pipeline on this machine: nodes in warm children, side by side where the graph allows.
+"""Runs a compiled pipeline on this machine: nodes side by side where the graph allows, each in a process of its own.
 
 A run that nothing would change is not repeated; one that was killed or failed is resumed by starting it again,
-because finished nodes come from ML Metadata's cache. Ctrl-C ends the children and marks what they were doing as
-failed. Showing progress is live.py's; what a node does is node.py's. This process imports no TFX.
+because finished nodes come from ML Metadata's cache. A node that fails stops what depends on it and nothing else.
+Ctrl-C, SIGTERM and SIGHUP end the processes and mark what they were doing as failed. Showing progress is live.py's,
+calling a node callers.py's, what a node does node.py's. This process imports no TFX.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import os
 import queue
+import signal
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipelines.base import host_client, ir, run_record
-from pipelines.base.host_client import Call, CallError, Request
-from pipelines.base.paths import Paths
-from pipelines.base.project import ProjectError, Settings
+from pipelines.base import callers, ir, run_record
+from pipelines.base.errors import ViaductError
+from pipelines.base.paths import Paths, metadata_url, sqlite_file
+from pipelines.base.run_folder import RunFolder
 from pipelines.base.run_record import NodeRecord, RunRecord
+from pipelines.base.settings import Settings
 
 POLL_S = 0.1
 DEFAULT_PARALLEL = max(2, min(4, (os.cpu_count() or 2)))
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Given back when the run ends, so that how it ended can be written down on a disk that its nodes have filled.
+RESERVE_BYTES = 1 << 18
 
 
 class View(Protocol):
@@ -34,22 +41,42 @@ class View(Protocol):
     def update(self, record: RunRecord, folder: Path) -> None: ...
 
 
-@dataclass
-class _Running:
-    calls: dict[str, Call] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+class Caller(Protocol):
+    """What the runner needs of a `callers.Caller`."""
+
+    def ready(self, say: Callable[[str], None]) -> None: ...
+
+    def call(self, name: str, function: str, kwargs: dict[str, Any], limit_s: float | None = None) -> Any: ...
+
+    def cancel(self) -> None: ...
+
+    def settle(self, reason: str, node: str = "") -> str: ...
 
 
 def up_to_date(paths: Paths, fingerprint: str) -> RunRecord | None:
-    """The project's latest finished run, if its fingerprint is this one and what it made is still there."""
+    """The project's latest finished run, if its fingerprint is this one and what it made is still there.
+
+    Its database is a part of that, where it is a file.
+    """
+    database = sqlite_file(metadata_url(paths.home))
     for record in run_record.read_all(paths):
         if record.state != "succeeded":
             continue
         if record.fingerprint != fingerprint:
             return None
-        kept = [record.model] + ([record.pushed] if record.pushed else [])
+        kept = [record.model, *filter(None, [record.pushed, str(database or "")])]
         return record if all(path and Path(path).exists() for path in kept) else None
     return None
+
+
+def warm(folder: RunFolder) -> Caller:
+    """Nodes run in children of the fork server."""
+    return callers.Caller(folder, callers.warm)
+
+
+def fresh(folder: RunFolder) -> Caller:
+    """Nodes run in fresh processes, which pay the imports themselves."""
+    return callers.Caller(folder, callers.process)
 
 
 def run(
@@ -58,187 +85,200 @@ def run(
     fingerprint: str,
     view: View,
     parallel: int = DEFAULT_PARALLEL,
-    use_host: bool = True,
+    make_caller: Callable[[RunFolder], Caller] = warm,
+    limit_s: float | None = None,
 ) -> RunRecord:
     """Runs every node of the project's pipeline; returns the record, whose `state` tells how it ended.
 
-    Raises ProjectError only for what went wrong before the first node (host, metadata, compilation), after
-    writing it to the record. KeyboardInterrupt cancels the run and is not raised again: state 'cancelled'.
+    A node that takes longer than `limit_s` seconds is ended and has failed. Raises ViaductError only for what went
+    wrong before the first node (fork server, metadata, compilation, a full disk), after writing it to the record.
+    Ctrl-C, SIGTERM and SIGHUP cancel the run and are not raised again: state 'cancelled'.
     """
-    record = run_record.begin(paths, settings, fingerprint)
-    folder = paths.runs / record.run_id
-    record.write(folder)
-    running = _Running()
-    try:
-        graph = _prepare(paths, settings, record, folder, view, use_host)
-        _schedule(graph, record, folder, paths, view, parallel, running, use_host)
-        failed = any(node.state == "failed" for node in record.nodes.values())
-        record.state = "failed" if failed else "succeeded"
-    except KeyboardInterrupt:
-        _cancel(record, folder, paths, running, view, use_host)
-    except BaseException:
-        record.state = "failed"
-        raise
-    finally:
-        record.ended = time.time()
-        record.write(folder)
-        view.update(record, folder)
+    with _ending_signals(), _full_disk_told(paths.runs):
+        record = run_record.begin(paths, settings, fingerprint)
+        folder = RunFolder(paths, record.run_id)
+        under_way = _Run(record, folder, make_caller(folder), view, parallel, limit_s)
+        with under_way.recorded():
+            try:
+                graph = under_way.prepare(settings)
+                under_way.schedule(graph)
+                failed = any(node.state == "failed" for node in record.nodes.values())
+                record.state = "failed" if failed else "succeeded"
+            except KeyboardInterrupt:
+                under_way.cancel()
     return record
 
 
-def _prepare(
-    paths: Paths, settings: Settings, record: RunRecord, folder: Path, view: View, use_host: bool
-) -> list[ir.Node]:
-    """Metadata tables, dead runs, compilation: what must be there before the first node."""
-    if use_host:
-        told = False
+class _Run:
+    """One run under way. Its record is changed by the thread that runs it alone; nodes have threads that only wait."""
 
-        def waiting(seconds: float) -> None:
-            nonlocal told
-            if not told and seconds > 1:
-                view.say("Warming up: importing TFX, TensorFlow and Beam once (10-20 s) ...")
-                told = True
+    def __init__(
+        self,
+        record: RunRecord,
+        folder: RunFolder,
+        caller: Caller,
+        view: View,
+        parallel: int,
+        limit_s: float | None,
+    ) -> None:
+        self._record, self._folder, self._caller = record, folder, caller
+        self._view, self._parallel, self._limit_s = view, parallel, limit_s
+        self._outcomes: queue.Queue[tuple[str, Any, str]] = queue.Queue()
+        self._cancelled = False
 
-        host_client.ensure(paths.home, waiting)
-    dead = [
-        other
-        for other in run_record.read_all(paths)
-        if other.state == "running" and other.run_id != record.run_id and not other.alive()
-    ]
-    call = _caller(paths, folder, use_host)
-    call(
-        "prepare",
-        "pipelines.base.node:prepare",
-        {"home": str(paths.home), "dead_runs": [r.run_id for r in dead]},
-    )
-    for other in dead:
-        other.state, other.ended = "failed", time.time()
-        other.stop("failed", "the process that ran it ended")
-        other.write(paths.runs / other.run_id)
-        view.say(f"Run {other.run_id} ended without saying so; its unfinished nodes are marked failed.")
-    target = folder / "ir.json"
-    call(
-        "compile",
-        "pipelines.base.node:compile_to",
-        {
-            "project": paths.project,
-            "settings": settings.to_json(),
-            "home": str(paths.home),
-            "target": str(target),
-        },
-    )
-    graph = ir.nodes(ir.load(target))
-    record.nodes = {node.id: NodeRecord() for node in graph}
-    record.write(folder)
-    return graph
-
-
-def _request(paths: Paths, folder: Path, name: str, function: str, kwargs: dict[str, Any]) -> Request:
-    progress = folder / f"{name}.progress.json"
-    env = {**os.environ, "VIADUCT_PROGRESS": str(progress), "VIADUCT_HOME": str(paths.home)}
-    return Request(function, kwargs, folder / "logs" / f"{name}.log", folder / f"{name}.result.json", env)
-
-
-def _caller(paths: Paths, folder: Path, use_host: bool) -> Callable[[str, str, dict[str, Any]], Any]:
-    def call(name: str, function: str, kwargs: dict[str, Any]) -> Any:
-        request = _request(paths, folder, name, function, kwargs)
-        if not use_host:
-            return host_client.direct(request)
-        return Call(host_client.socket_path(paths.home), request).wait()
-
-    return call
-
-
-def _schedule(
-    graph: list[ir.Node],
-    record: RunRecord,
-    folder: Path,
-    paths: Paths,
-    view: View,
-    parallel: int,
-    running: _Running,
-    use_host: bool,
-) -> None:
-    """Starts each node when what it waits for is done, at most `parallel` at once, until nothing can start."""
-    outcomes: queue.Queue[tuple[str, Any, str]] = queue.Queue()
-    states = record.nodes
-    active = 0
-    while True:
-        failed = any(node.state == "failed" for node in states.values())
-        for node in graph:
-            ready = all(states[up].state in ("done", "cached") for up in node.upstream)
-            if states[node.id].state == "waiting" and ready and active < parallel and not failed:
-                states[node.id].state, states[node.id].started = "running", time.time()
-                record.write(folder)
-                threading.Thread(
-                    target=_run_one,
-                    args=(node.id, record, folder, paths, running, outcomes, use_host),
-                    daemon=True,
-                ).start()
-                active += 1
-        if active == 0:
-            break
+    @contextlib.contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Keeps the record on the disk while the block runs, and writes how it ended, on a full disk too."""
+        reserve = self._folder.path / ".reserve"
+        reserve.write_bytes(b"\0" * RESERVE_BYTES)
+        self._folder.make()
+        self._record.write(self._folder.path)
         try:
-            name, summary, error = outcomes.get(timeout=POLL_S)
-        except queue.Empty:
-            view.update(record, folder)
-            continue
-        active -= 1
-        record.settle(name, summary, error)
-        record.write(folder)
-        view.update(record, folder)
-    for state in states.values():
-        if state.state == "waiting":
-            state.state = "skipped"
+            yield
+        except BaseException:
+            self._record.state = "failed"
+            self._record.stop("failed")
+            raise
+        finally:
+            self._record.ended = time.time()
+            reserve.unlink(missing_ok=True)
+            self._record.write(self._folder.path)
+            self._view.update(self._record, self._folder.path)
+
+    def prepare(self, settings: Settings) -> list[ir.Node]:
+        """Fork server, metadata tables, dead runs, compilation: what must be there before the first node."""
+        paths = self._folder.paths
+        home = {"project": paths.project, "home": str(paths.home)}
+        self._caller.ready(self._view.say)
+        target = {"settings": settings.to_json(), "target": str(self._folder.ir)}
+        # Neither needs the other, and nothing else is to do meanwhile.
+        beside = concurrent.futures.ThreadPoolExecutor(1, "compile")
+        compiled = beside.submit(
+            self._caller.call, "compile", "pipelines.base.jobs:compile_to", {**home, **target}
+        )
+        beside.shutdown(wait=False)
+        dead = [
+            other
+            for other in run_record.read_all(paths)
+            if other.state == "running" and other.run_id != self._record.run_id and not other.alive()
+        ]
+        self._caller.call("prepare", "pipelines.base.jobs:prepare", home)
+        for other in dead:
+            other.state, other.ended = "failed", time.time()
+            other.stop("failed", "the process that ran it ended")
+            other.write(paths.runs / other.run_id)
+            self._view.say(
+                f"Run {other.run_id} ended without saying so; its unfinished nodes are marked failed."
+            )
+        compiled.result()
+        graph = ir.nodes(ir.load(self._folder.ir))
+        self._record.nodes = {node.id: NodeRecord() for node in graph}
+        return graph
+
+    def schedule(self, graph: list[ir.Node]) -> None:
+        """Starts each node when what it waits for is done, some side by side, until nothing can start."""
+        states = self._record.nodes
+        active = 0
+        while True:
+            for node in graph:
+                ready = all(states[up].state in ("done", "cached") for up in node.upstream)
+                if states[node.id].state == "waiting" and ready and active < self._parallel:
+                    states[node.id].state, states[node.id].started = "running", time.time()
+                    threading.Thread(target=self._run_node, args=(node.id,), daemon=True).start()
+                    active += 1
+            self._show(written=True)
+            if active == 0:
+                break
+            while True:
+                try:
+                    name, summary, error = self._outcomes.get(timeout=POLL_S)
+                    break
+                except queue.Empty:
+                    self._show()
+            active -= 1
+            self._record.settle(name, summary, error)
+        for state in states.values():
+            if state.state == "waiting":
+                state.state = "skipped"
+
+    def _show(self, *, written: bool = False) -> None:
+        if written:
+            # On a full disk the nodes fail and say so; the reserve holds the record's last state.
+            with contextlib.suppress(OSError):
+                self._record.write(self._folder.path)
+        self._view.update(self._record, self._folder.path)
+
+    def _run_node(self, name: str) -> None:
+        kwargs = {
+            "ir_file": str(self._folder.ir),
+            "node_id": name,
+            "run_id": self._folder.run_id,
+            "home": str(self._folder.paths.home),
+        }
+        try:
+            summary = self._caller.call(name, "pipelines.base.node:run_node", kwargs, self._limit_s)
+            self._outcomes.put((name, summary, ""))
+        except Exception as error:
+            cause = str(error) if isinstance(error, ViaductError) else f"{type(error).__name__}: {error}"
+            if not self._cancelled:
+                self._caller.settle(cause, name)
+            self._outcomes.put((name, None, cause))
+
+    def cancel(self) -> None:
+        """Ends the processes, then tells ML Metadata; a second Ctrl-C while this happens does not interrupt it."""
+        self._record.state, self._cancelled = "cancelled", True
+        with _ignored(ENDING_SIGNALS):
+            active = [name for name, node in self._record.nodes.items() if node.state == "running"]
+            self._say(f"Interrupted: ending {', '.join(active)} ..." if active else "Interrupted.")
+            self._caller.cancel()
+            self._record.stop("cancelled")
+            untold = self._caller.settle("cancelled by the user") if active else ""
+            if untold:
+                self._say(f"The metadata could not be told ({untold}); the next run will.")
+
+    def _say(self, text: str) -> None:
+        # After SIGHUP there may be no terminal to say it to.
+        with contextlib.suppress(OSError):
+            self._view.say(text)
 
 
-def _run_one(
-    name: str,
-    record: RunRecord,
-    folder: Path,
-    paths: Paths,
-    running: _Running,
-    outcomes: queue.Queue[tuple[str, Any, str]],
-    use_host: bool,
-) -> None:
-    kwargs = {
-        "ir_file": str(folder / "ir.json"),
-        "node_id": name,
-        "run_id": record.run_id,
-        "home": str(paths.home),
-    }
-    request = _request(paths, folder, name, "pipelines.base.node:run_node", kwargs)
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _ending_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP are Ctrl-C while the block runs; one that is ignored (nohup) stays so."""
+    with _handled(
+        {number: _interrupt for number in ENDING_SIGNALS if signal.getsignal(number) != signal.SIG_IGN}
+    ):
+        yield
+
+
+def _ignored(numbers: tuple[signal.Signals, ...]) -> contextlib.AbstractContextManager[None]:
+    return _handled(dict.fromkeys(numbers, signal.SIG_IGN))
+
+
+@contextlib.contextmanager
+def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
+    """Handlers of signals while the block runs; only the main thread may have any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        if use_host:
-            call = Call(host_client.socket_path(paths.home), request)
-            with running.lock:
-                running.calls[name] = call
-            outcomes.put((name, call.wait(), ""))
-        else:
-            outcomes.put((name, host_client.direct(request), ""))
-    except CallError as error:
-        outcomes.put((name, None, error.cause))
-    except Exception as error:
-        outcomes.put((name, None, f"{type(error).__name__}: {error}"))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _cancel(
-    record: RunRecord, folder: Path, paths: Paths, running: _Running, view: View, use_host: bool
-) -> None:
-    """Ends the children, then tells ML Metadata; a second Ctrl-C while this happens does not interrupt it."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    record.state = "cancelled"
-    active = [name for name, node in record.nodes.items() if node.state == "running"]
-    view.say(f"Interrupted: ending {', '.join(active) or 'nothing that runs'} ...")
-    with running.lock:
-        for call in running.calls.values():
-            call.cancel()
-    record.stop("cancelled")
+@contextlib.contextmanager
+def _full_disk_told(folder: Path) -> Iterator[None]:
+    """A disk that takes no more is said in a sentence, whoever meets it first."""
     try:
-        kwargs = {"home": str(paths.home), "run_id": record.run_id, "reason": "cancelled by the user"}
-        _caller(paths, folder, use_host)("cancel", "pipelines.base.node:fail_active", kwargs)
-    except ProjectError as error:
-        view.say(f"The metadata could not be told ({error}); the next run will.")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+    except OSError as error:
+        if error.errno not in callers.FULL:
+            raise
+        raise ViaductError(f"The disk of {folder} is full ({error}). Make room and run again.") from error

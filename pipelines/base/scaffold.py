@@ -7,40 +7,39 @@ an existing project is overwritten.
 from __future__ import annotations
 
 import keyword
-import os
 import re
-import shutil
 from pathlib import Path
 
-from pipelines.base import registry
+from pipelines.base import registry, whole
+from pipelines.base.errors import ProjectError
 from pipelines.base.paths import ROOMS
-from pipelines.base.project import ProjectError
 
 TEMPLATE = Path(__file__).with_name("template")
 PLACEHOLDER = "PROJECT_NAME"
 SUFFIX = ".tmpl"
 
 
-def create(name: str) -> Path:
-    """Makes `pipelines/<name>` and returns it. Raises ProjectError for a bad or taken name."""
+def check_free(name: str) -> None:
+    """Raises ProjectError for a bad or taken name."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,62}", name) or keyword.iskeyword(name):
         raise ProjectError(
             f"{name!r} is no project name; expected lower_snake_case like 'churn' or 'late_trains'."
         )
-    target = ROOMS / name
-    if target.exists() or name in registry.names():
+    if (ROOMS / name).exists() or name in registry.names():
         raise ProjectError(f"pipelines/{name} exists already; choose another name or edit that one.")
-    aside = ROOMS / f".{name}.{os.getpid()}.tmp"
+
+
+def create(name: str) -> Path:
+    """Makes `pipelines/<name>` and returns it. Raises ProjectError for a bad or taken name."""
+    check_free(name)
+    target = ROOMS / name
     try:
-        aside.mkdir()
-        for source in sorted(TEMPLATE.glob(f"*{SUFFIX}")):
-            text = source.read_text(encoding="utf-8").replace(PLACEHOLDER, name)
-            (aside / source.name.removesuffix(SUFFIX)).write_text(_sorted_imports(text), encoding="utf-8")
-        os.rename(aside, target)
+        with whole.folder(target) as aside:
+            for source in sorted(TEMPLATE.glob(f"*{SUFFIX}")):
+                text = source.read_text(encoding="utf-8").replace(PLACEHOLDER, name)
+                (aside / source.name.removesuffix(SUFFIX)).write_text(_sorted_imports(text), encoding="utf-8")
     except OSError as error:
         raise ProjectError(f"pipelines/{name} could not be written: {error}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return target
 
 

@@ -1,31 +1,49 @@
 """The middle of a pipeline in plain TFX components, in the order the data flows.
 
-`spine()` returns a list of nodes that a project may take apart, extend or ignore: plain TFX is the way out. It
-opens no file but the reviewed schema's presence, and knows no orchestrator.
+`spine()` returns the nodes by name; a project may extend or ignore them: plain TFX is the way out. No file is
+opened here but the reviewed schema, and no orchestrator is known.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipelines.base import whole
 from pipelines.base.digest import source_digest
+from pipelines.base.errors import ProjectError
 from pipelines.base.evaluation import eval_config
 from pipelines.base.paths import Paths, metadata_url
-from pipelines.base.project import Project, Settings
-from pipelines.base.training import PARAMETERS_KEY
+from pipelines.base.production import push_folder, served_name
+from pipelines.base.project import Project
+from pipelines.base.settings import Settings
+from pipelines.base.training import PARAMETERS_KEY, SERVED_KEY
 
 if TYPE_CHECKING:
     from tfx import v1 as tfx
 
 BEAM_ARGS = ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 # TFX packs itself anew for every Beam node (2 CPU seconds, 49 MB left behind) unless an argument says where else its
-# workers have it. In this process they have it anyway; with arguments of the user's own TFX does as it always does.
+# workers have it. With arguments of the user's own TFX does as it always does, but where its workers have our image.
 NOT_PACKED = ("--sdk_container_image=none",)
+
+
+class Spine(NamedTuple):
+    """The nodes from the ExampleGen to the Pusher, in the order the data flows."""
+
+    example_gen: Any
+    statistics_gen: Any
+    schema_gen: Any
+    example_validator: Any
+    transform: Any
+    trainer: Any
+    resolver: Any
+    evaluator: Any
+    pusher: Any
 
 
 def spine(
@@ -37,48 +55,65 @@ def spine(
     eval_split: str = "eval",
     tune_split: str = "",
     evaluator_module: str = "",
-) -> list[Any]:
-    """The nodes from statistics to push for `example_gen`'s examples.
+) -> Spine:
+    """`example_gen` and the nodes from statistics to push for its examples.
 
     The Trainer fits `train` and looks at `tune_split` (default: `eval_split`); the Evaluator judges on
     `eval_split`. A project that chooses anything on data, as a threshold, gives it a split of its own.
     `evaluator_module` is the import path of TFX's user module for the Evaluator (`custom_eval_shared_model`).
     """
     from tfx import v1 as tfx
-    from tfx.dsl.components.base import executor_spec
+    from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
 
+    from components.example_validator.executor import PREPROCESSING_FLAG
+    from components.example_validator.executor import Executor as ValidatorExecutor
+    from components.model_pusher.executor import RELEASE_FLAG
     from components.model_pusher.executor import Executor as PusherExecutor
-    from pipelines.base.last_blessed import LatestBlessedOfVariant
+    from components.schema_gen.executor import Executor as SchemaExecutor
+    from components.statistics_gen.executor import Executor as StatisticsExecutor
+    from components.transform.executor import Executor as TransformExecutor
+    from pipelines.base.last_blessed import LatestBlessedOfName
 
     examples = example_gen.outputs["examples"]
 
-    # Counts, quantiles and top values of every feature of every split.
+    # Counts, quantiles and top values of every feature of every split, in process unless a Beam runner is named.
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    run_by(statistics_gen, BeamExecutorSpec(StatisticsExecutor))
 
-    # The reviewed schema where a person has written one; else what the statistics suggest.
+    # The reviewed schema where a person has written one; else what the statistics suggest, without shapes: whether a
+    # feature is dense would depend on whether this delivery happens to have a hole in it.
     if paths.schema.exists():
         schema_gen = tfx.components.ImportSchemaGen(schema_file=reviewed_schema(paths)).with_id("SchemaGen")
     else:
         schema_gen = tfx.components.SchemaGen(
-            statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True
+            statistics=statistics_gen.outputs["statistics"], infer_feature_shape=False
         )
+        run_by(schema_gen, ExecutorClassSpec(SchemaExecutor))
     schema = schema_gen.outputs["schema"]
 
-    # Anomalies against the schema; the runner stops the run on them.
+    # Anomalies against the schema, empty splits, a label that cannot be learnt, and empty columns where no person has
+    # written a schema; the runner stops the run on them.
     example_validator = tfx.components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema
     )
+    preprocessing_fn = f"pipelines.{project.name}.features.preprocessing_fn"
+    read = [] if paths.schema.exists() else [f"{PREPROCESSING_FLAG}{preprocessing_fn}"]
+    run_by(example_validator, ExecutorClassSpec(ValidatorExecutor), [*read, *label_flags(project)])
 
-    # Features computed once for training and put into the served graph, so that both see the same numbers.
+    # Features computed once for training and put into the served graph, so that both see the same numbers. It waits
+    # for the validator: data that is known to be wrong fails there, where it is said what is wrong with it.
     transform = tfx.components.Transform(
         examples=examples,
         schema=schema,
-        preprocessing_fn=f"pipelines.{project.name}.features.preprocessing_fn",
+        preprocessing_fn=preprocessing_fn,
         disable_statistics=True,
         custom_config={"code": source_digest(f"pipelines.{project.name}.features")},
     )
+    run_by(transform, BeamExecutorSpec(TransformExecutor))
+    transform.add_upstream_node(example_validator)
 
-    # The project's own run_fn. It waits for the validator: no training on data that is known to be wrong.
+    # The project's own run_fn. Under which name its model is served is what it will be found by (last_blessed.py).
+    served = served_name(project, paths, settings)
     trainer = tfx.components.Trainer(
         run_fn=f"pipelines.{project.name}.model.run_fn",
         examples=transform.outputs["transformed_examples"],
@@ -86,16 +121,16 @@ def spine(
         schema=schema,
         train_args=tfx.proto.TrainArgs(splits=["train"]),
         eval_args=tfx.proto.EvalArgs(splits=[tune_split or eval_split]),
-        custom_config=training_config(project, settings),
+        custom_config={**training_config(project, settings), SERVED_KEY: served},
     )
-    trainer.add_upstream_node(example_validator)
 
-    # The last blessed model of the same variant is what the new one is compared with.
+    # The last blessed model of the same name, other than the new one, is what the new one is compared with.
     resolver = tfx.dsl.Resolver(
-        strategy_class=LatestBlessedOfVariant,
-        config={"variant": settings.variant},
+        strategy_class=LatestBlessedOfName,
+        config={"served": served},
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        candidate=trainer.outputs["model"],
     ).with_id("LatestBlessedModel")
 
     # Bars and slices from the card; the blessing is its answer.
@@ -107,34 +142,65 @@ def spine(
     if project.evaluation.function:
         evaluator = own_evaluator(project, settings, judged, transform.outputs["transform_graph"], eval_split)
     else:
-        evaluator = tfx.components.Evaluator(
-            **judged,
-            example_splits=[eval_split],
-            eval_config=eval_config(project, settings),
-            schema=schema,
-            module_path=evaluator_module or None,
-        )
+        evaluator = rows_evaluator(project, settings, judged, schema, eval_split, evaluator_module)
 
-    # Blessed models go where the model server looks; each push appears at once and whole.
+    # Blessed models go where the model server looks, each under the name of its kind; whole or not at all. Where the
+    # card plans releases, they wait there until the server gives them traffic.
+    folder = tfx.proto.PushDestination.Filesystem(base_directory=str(push_folder(project, paths, settings)))
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(paths.serving))
-        ),
-        custom_executor_spec=executor_spec.ExecutorClassSpec(PusherExecutor),
+        push_destination=tfx.proto.PushDestination(filesystem=folder),
     )
-    return [
-        example_gen,
-        statistics_gen,
-        schema_gen,
-        example_validator,
-        transform,
-        trainer,
-        resolver,
-        evaluator,
-        pusher,
-    ]
+    plan = [] if project.release is None else [f"{RELEASE_FLAG}{json.dumps(project.release.plan())}"]
+    run_by(pusher, ExecutorClassSpec(PusherExecutor), plan)
+    data_nodes = example_gen, statistics_gen, schema_gen, example_validator
+    return Spine(*data_nodes, transform, trainer, resolver, evaluator, pusher)
+
+
+def run_by(component: Any, spec: Any, flags: Sequence[str] = ()) -> None:
+    """Puts an executor of ours under a component of TFX's. `flags` reach it, and are a part of the cache key."""
+    spec.add_extra_flags(flags)
+    component.executor_spec = spec
+
+
+def label_flags(project: Project) -> list[str]:
+    """What the ExampleValidator is told of the label, as a flag; nothing where the card has none."""
+    from components.example_validator.executor import LABEL_FLAG
+    from components.example_validator.label import Label
+
+    card = project.evaluation
+    if not card.label_key:
+        return []
+    made = bool(card.raw_label_key or card.preprocessing)
+    label = Label(card.raw_label_key or card.label_key, card.task, card.classes, direct=not made)
+    return [f"{LABEL_FLAG}{label.to_json()}"]
+
+
+def rows_evaluator(
+    project: Project, settings: Settings, judged: dict[str, Any], schema: Any, eval_split: str, module: str
+) -> Any:
+    """TFX's Evaluator, for metrics over rows, with an executor of ours: in process, with intervals and their verdicts.
+
+    It has no custom_config, so the gate's terms and the digest of the executor's code and the user `module` are flags.
+    """
+    from tfx import v1 as tfx
+    from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+
+    from components.evaluator.executor import Executor, gate_flag
+
+    evaluator = tfx.components.Evaluator(
+        **judged,
+        example_splits=[eval_split],
+        eval_config=eval_config(project, settings),
+        schema=schema,
+        module_path=module or None,
+    )
+    code = source_digest(Executor.__module__, *filter(None, [module]))
+    bars = [dataclasses.asdict(bar) for bar in project.bars(settings.profile, settings.variant)]
+    terms = gate_flag(bars, project.evaluation.slice_rows)
+    run_by(evaluator, BeamExecutorSpec(Executor), [terms, f"--code={code}"])
+    return evaluator
 
 
 def own_evaluator(
@@ -152,7 +218,28 @@ def own_evaluator(
         code=source_digest(card.function.rpartition(".")[0]) + source_digest(FunctionEvaluator.__module__),
         bars=[dataclasses.asdict(bar) for bar in project.bars(settings.profile, settings.variant)],
         slices=card.slices,
+        slice_rows=card.slice_rows,
         parameters=training_config(project, settings)[PARAMETERS_KEY],
+    )
+
+
+def report(project: Project, settings: Settings, nodes: Spine, *, evaluation: bool = False) -> Any:
+    """The ReportGen of the project's report.py, beside the spine: a push does not wait for pictures.
+
+    They are of the raw examples and the Trainer's model and logs; with `evaluation` of the Evaluator's numbers too.
+    """
+    from components.report_gen.component import ReportGen
+
+    return ReportGen(
+        report_fn=f"pipelines.{project.name}.report.report",
+        model=nodes.trainer.outputs["model"],
+        examples=nodes.example_gen.outputs["examples"],
+        evaluation=nodes.evaluator.outputs["evaluation"] if evaluation else None,
+        model_run=nodes.trainer.outputs["model_run"],
+        custom_config={
+            "code": source_digest(f"pipelines.{project.name}.report"),
+            "parameters": training_config(project, settings)[PARAMETERS_KEY],
+        },
     )
 
 
@@ -176,8 +263,18 @@ def assemble(project: Project, paths: Paths, settings: Settings, nodes: Sequence
         components=list(nodes),
         enable_cache=True,
         metadata_connection_config=connection_config(metadata_url(paths.home)),
-        beam_pipeline_args=[*BEAM_ARGS, *(settings.beam_args or NOT_PACKED)],
+        beam_pipeline_args=[
+            *BEAM_ARGS,
+            *settings.beam_args,
+            *(NOT_PACKED if _code_is_there(settings) else ()),
+        ],
     )
+
+
+def _code_is_there(settings: Settings) -> bool:
+    """Whether workers have TFX and our code: in this process, and in an EXTERNAL environment, which has our image."""
+    image = any(argument.startswith("--sdk_container_image") for argument in settings.beam_args)
+    return not settings.beam_args or ("--environment_type=EXTERNAL" in settings.beam_args and not image)
 
 
 def reviewed_schema(paths: Paths) -> str:
@@ -190,38 +287,74 @@ def reviewed_schema(paths: Paths) -> str:
     copy = paths.pipeline_root / "schemas" / hashlib.sha256(content).hexdigest()[:16] / "schema.pbtxt"
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
-        aside = copy.with_name(f".{os.getpid()}.tmp")
-        aside.write_bytes(content)
-        os.replace(aside, copy)
+        whole.write(copy, content)
     return str(copy)
 
 
-def input_base(paths: Paths, settings: Settings) -> str:
-    """Where the ExampleGen reads: `--data`, or the project's folder of spans under HOME."""
-    return settings.data or str(paths.data)
+def raw(paths: Paths, settings: Settings, pattern: str = "*") -> dict[str, Any]:
+    """What every ExampleGen is told of its input, by keyword: `input_base`, `input_config`, `range_config`.
 
-
-def input_config(paths: Paths, settings: Settings, pattern: str = "*") -> tfx.proto.Input:
-    """TFX's Input for that folder: `span-{SPAN}/<pattern>` where it holds spans, else `<pattern>`.
-
-    With no folder yet (compiling on a fresh machine) it is taken to hold spans, as HOME/data does.
+    The base is `--data`, or the project's folder of spans under HOME. The config reads `span-{SPAN}/<pattern>` where
+    the base holds spans, else `<pattern>`; with no folder yet (compiling on a fresh machine) it is taken to hold
+    spans, as HOME/data does. The range is exactly the span that was asked for, or None for the latest.
     """
     from tfx import v1 as tfx
 
-    base = Path(input_base(paths, settings))
+    base = Path(settings.data or paths.data)
+    _check_kind(paths.project, base, pattern)
     spans = not base.exists() or any(base.glob("span-*"))
-    full = f"span-{{SPAN}}/{pattern}" if spans else pattern
-    return tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern=full)])
+    split = tfx.proto.Input.Split(name="all", pattern=f"span-{{SPAN}}/{pattern}" if spans else pattern)
+    span = None
+    if settings.span is not None:
+        static = tfx.proto.StaticRange(start_span_number=settings.span, end_span_number=settings.span)
+        span = tfx.proto.RangeConfig(static_range=static)
+    return {
+        "input_base": settings.data or str(paths.data),
+        "input_config": tfx.proto.Input(splits=[split]),
+        "range_config": span,
+    }
 
 
-def range_config(settings: Settings) -> tfx.proto.RangeConfig | None:
-    """Exactly the span that was asked for, or None for the latest."""
-    if settings.span is None:
-        return None
-    from tfx import v1 as tfx
+def csv_options(settings: Settings) -> dict[str, Any]:
+    """What ArrowExampleGen is told of how CSV files are written, by keyword: what is not as usual."""
+    return settings.csv.changed()
 
-    static = tfx.proto.StaticRange(start_span_number=settings.span, end_span_number=settings.span)
-    return tfx.proto.RangeConfig(static_range=static)
+
+def _check_kind(project: str, base: Path, pattern: str) -> None:
+    """Raises ProjectError where the data is a query and the project's ExampleGen reads files."""
+    from bridges.warehouse import pointer
+
+    if pattern != pointer.NAME and pointer.is_pointer(base):
+        raise ProjectError(
+            f"{project} reads files, and --data is a query. A pipeline whose rows are a table takes both, with "
+            "`table_example_gen`; for this one write the query's rows to files."
+        )
+
+
+def table_example_gen(
+    paths: Paths,
+    settings: Settings,
+    output_config: tfx.proto.Output,
+    *,
+    schema_path: str | None = None,
+    label: str = "",
+) -> Any:
+    """The ExampleGen of a project whose rows are a table: ArrowExampleGen for files, SqlExampleGen where `--data`
+    named a warehouse. `label` is the column that no row of a file may lack."""
+    from bridges.warehouse import pointer
+    from components.arrow_example_gen.component import ArrowExampleGen
+    from components.sql_example_gen.component import SqlExampleGen
+
+    if settings.data and pointer.is_pointer(Path(settings.data)):
+        given = raw(paths, settings, pointer.NAME)
+        return SqlExampleGen(**given, output_config=output_config, schema_path=schema_path)
+    return ArrowExampleGen(
+        **raw(paths, settings),
+        **csv_options(settings),
+        label=label,
+        output_config=output_config,
+        schema_path=schema_path,
+    )
 
 
 def split_config(**buckets: int) -> tfx.proto.Output:

@@ -7,18 +7,24 @@ one. For records, XComs and the live table; the artifacts themselves stay where 
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from pipelines.base.run_record import plain_numbers
+
+# Beside an evaluation: the gate's verdicts (components/confidence/record.py writes them).
+VERDICTS_FILE = "verdicts.json"
 
 
 def summarise(store: Any, execution_id: int, node_id: str) -> dict[str, Any]:
     """The summary of one execution: {'execution', 'cached', 'outputs': [{key, type, id, uri}], ...and by type}.
 
-    Examples give `rows` per split, a ModelEvaluation `metrics` of the whole split
-    and `failed_gates`, a ModelBlessing `blessed`, a
-    PushedModel `pushed` (its folder, or ''), ExampleAnomalies `anomalies`.
+    Examples give `rows` per split and `warnings` about the data, a ModelEvaluation `metrics` of the whole split
+    (numbers, or 'inf', '-inf', 'nan'), `failed_gates` and `verdicts`, a ModelBlessing `blessed`, a PushedModel `pushed`
+    (its folder, or ''), ExampleAnomalies `anomalies`. What can be done by two engines says by which it was, and why
+    (`engine`: see components.engine).
     """
     from ml_metadata.proto import metadata_store_pb2 as pb
 
@@ -35,6 +41,9 @@ def summarise(store: Any, execution_id: int, node_id: str) -> dict[str, Any]:
         summary["outputs"].append(
             {"key": keys[artifact.id], "type": kind, "id": artifact.id, "uri": artifact.uri}
         )
+        engine = custom_property(artifact, "engine")
+        if engine:
+            summary["engine"] = engine
         reader = READERS.get(kind)
         if reader is not None:
             summary.update(reader(artifact, node_id))
@@ -51,14 +60,28 @@ def custom_property(artifact: Any, name: str) -> Any:
 
 
 def _examples(artifact: Any, node_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     rows = custom_property(artifact, "num_rows")
     if isinstance(rows, str):
-        found["rows"] = json.loads(rows)
+        summary["rows"] = json.loads(rows)
     elif rows is not None:
-        found["rows"] = {"all": int(rows)}
+        splits = {
+            name.removeprefix("num_rows_"): int(custom_property(artifact, name))
+            for name in sorted(artifact.custom_properties, key=_usual_order)
+            if name.startswith("num_rows_")
+        }
+        summary["rows"] = splits or {"all": int(rows)}
+    warnings = custom_property(artifact, "warnings")
+    if warnings:
+        summary["warnings"] = json.loads(warnings)
     span = span_of(artifact)
-    return found if span is None else {**found, "span": span}
+    return summary if span is None else {**summary, "span": span}
+
+
+def _usual_order(name: str) -> tuple[int, str]:
+    """Properties of a split's rows as people name the splits: train, tune, eval, then others."""
+    usual = ["num_rows_train", "num_rows_tune", "num_rows_eval"]
+    return (usual.index(name) if name in usual else len(usual), name)
 
 
 def span_of(artifact: Any) -> int | None:
@@ -70,42 +93,92 @@ def span_of(artifact: Any) -> int | None:
 
 
 def _evaluation(artifact: Any, node_id: str) -> dict[str, Any]:
-    return {"metrics": overall_metrics(artifact.uri), "failed_gates": failed_gates(artifact.uri)}
+    metrics = plain_numbers(overall_metrics(artifact.uri))
+    told = {"metrics": metrics, "failed_gates": failed_gates(artifact.uri)}
+    return {**told, "verdicts": verdicts(artifact.uri)}
+
+
+def verdicts(uri: str) -> list[dict[str, Any]]:
+    """What the gate said of all rows and of the slices it judges; [] for an evaluation that was judged without it."""
+    try:
+        told = json.loads((Path(uri) / VERDICTS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [verdict for verdict in told.get("verdicts", []) if verdict["judged"]]
 
 
 def failed_gates(uri: str) -> list[str]:
-    """What TFMA's validation held against the model, a line each; [] if nothing did or nothing was asked."""
+    """What TFMA's validation held against the model, a line each; [] if nothing did or nothing was asked.
+
+    'recall is 0.71 for country = de, needs >= 0.8'; a metric that is not there 'was not measured'.
+    """
     import tensorflow_model_analysis as tfma
 
     result = tfma.load_validation_result(uri)
-    lines = []
-    for per_slice in result.metric_validations_per_slice if result is not None else ():
-        for failure in per_slice.failures:
-            key, value = failure.metric_key, failure.metric_value.double_value.value
-            change = (
-                f"changed by {value:+.4g} against the last blessed model"
-                if key.is_diff
-                else f"is {value:.4g}"
-            )
-            lines.append(f"{key.name} {change}")
-    return lines
+    return [
+        _gate(failure, _slice(per_slice.slice_key))
+        for per_slice in (result.metric_validations_per_slice if result is not None else ())
+        for failure in per_slice.failures
+    ]
+
+
+def _gate(failure: Any, where: str) -> str:
+    """The gate's own words, with the interval, where it has put them into the validation; else what TFMA found."""
+    if failure.message and failure.HasField("metric_value"):
+        return str(failure.message)
+    number = failure.metric_value.WhichOneof("type") == "double_value"
+    value = failure.metric_value.double_value.value
+    if failure.metric_key.is_diff or failure.metric_threshold.HasField("change_threshold"):
+        said = f"changed by {value:+.4g} against the last blessed model" if number else "was not compared"
+    else:
+        said = f"is {value:.4g}" if number else "was not measured"
+    place, bound = f" for {where}" if where else "", _bound(failure.metric_threshold)
+    return f"{failure.metric_key.name} {said}{place}" + (f", needs {bound}" if bound else "")
+
+
+def _bound(threshold: Any) -> str:
+    """'>= 0.7 and <= 0.999' of a MetricThreshold; bars carry a slack of 1e-9, and people get the bar."""
+    change = threshold.change_threshold
+    if threshold.HasField("change_threshold"):
+        import tensorflow_model_analysis as tfma
+
+        what, sign = "a change ", ">=" if change.direction == tfma.MetricDirection.HIGHER_IS_BETTER else "<="
+        ends = [(sign, change, "absolute", ""), (sign, change, "relative", " of the last one")]
+    else:
+        value = threshold.value_threshold
+        what, ends = "", [(">=", value, "lower_bound", ""), ("<=", value, "upper_bound", "")]
+    given = [(sign, getattr(of, name).value, unit) for sign, of, name, unit in ends if of.HasField(name)]
+    # The largest number there is only keeps infinite metrics from passing.
+    texts = [f"{sign} {round(x, 8) + 0.0:g}{unit}" for sign, x, unit in given if abs(x) < sys.float_info.max]
+    return what + " and ".join(texts) if texts else ""
+
+
+def _slice(key: Any) -> str:
+    """'country = de, hour = 3' of a SliceKey; '' for all rows."""
+    parts = []
+    for single in key.single_slice_keys:
+        kind = single.WhichOneof("kind")
+        value = getattr(single, kind) if kind else ""
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else f"{value:g}" if kind else ""
+        parts.append(f"{single.column} = {text}")
+    return ", ".join(parts)
 
 
 def overall_metrics(uri: str) -> dict[str, float]:
     """TFMA's metrics of the whole split, by name; a difference to the baseline is `<name>_diff`.
 
-    Arrays and infinities are left out. Only the metrics are read: the plots beside them are a thousand times as large.
+    Infinities and NaN are what was measured, and stay; arrays are left out. Only the metrics are read: the plots
+    beside them are a thousand times as large.
     """
     import tensorflow_model_analysis as tfma
 
     overall = [record for record in tfma.load_metrics(uri) if not record.slice_key.single_slice_keys]
-    numbers = {
+    return {
         f"{pair.key.name}_diff" if pair.key.is_diff else pair.key.name: pair.value.double_value.value
         for record in overall
         for pair in record.metric_keys_and_values
         if pair.value.HasField("double_value") and pair.key.model_name != tfma.BASELINE_KEY
     }
-    return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
 def _blessing(artifact: Any, node_id: str) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import progress
+from pipelines.base import whole
+from pipelines.base.errors import ProjectError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -22,12 +25,36 @@ if TYPE_CHECKING:
     import tf_keras as keras
 
 PARAMETERS_KEY = "parameters"
+SERVED_KEY = "served"  # the name that the model will be served under; training makes no use of it
 SHUFFLE_SEED = 20170
 
 
-def parameters(fn_args: Any) -> dict[str, Any]:
-    """The run's hyper-parameters: the variant's, the profile's and `--set`, plus 'variant' and 'profile'."""
-    return dict((fn_args.custom_config or {}).get(PARAMETERS_KEY, {}))
+@dataclass(frozen=True)
+class Run:
+    """What a `run_fn` is given, opened.
+
+    `parameters` are the variant's, the profile's and `--set`, plus 'variant' and 'profile'; `spec` parses the
+    transformed examples; `folder` (it exists) takes logs and facts for the report.
+    """
+
+    parameters: dict[str, Any]
+    transformed: tft.TFTransformOutput
+    spec: dict[str, Any]
+    folder: Path
+
+    @classmethod
+    def of(cls, fn_args: Any, seed: int | None = None) -> Run:
+        """The run of TFX's `fn_args`; `seed` is given to Python's, numpy's and TensorFlow's random numbers."""
+        import tensorflow_transform as tft
+        import tf_keras as keras
+
+        if seed is not None:
+            keras.utils.set_random_seed(seed)
+        transformed = tft.TFTransformOutput(fn_args.transform_output)
+        folder = Path(fn_args.model_run_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        parameters = dict((fn_args.custom_config or {}).get(PARAMETERS_KEY, {}))
+        return cls(parameters, transformed, transformed.transformed_feature_spec(), folder)
 
 
 def dataset(
@@ -98,22 +125,59 @@ def fit(
     """`model.fit` with TensorBoard logs in `fn_args.model_run_dir`, live progress and a checkpoint every epoch.
 
     A training that was killed continues from its last whole epoch when the same run is started again; the
-    checkpoints go when it ends. Returns Keras's History of the epochs run here.
+    checkpoints go when it ends. Returns Keras's History of the epochs run here. Raises ProjectError at the first
+    step whose loss is not finite.
     """
     backup = checkpoint_dir(fn_args)
     watching = [_tensorboard_callback(fn_args.model_run_dir), _progress_callback(epochs)]
     if resume:
         watching.append(_backup_callback(backup))
-    history = model.fit(
-        train,
-        validation_data=evaluation,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-        callbacks=[*callbacks, *watching],
-        verbose=2,
-    )
+    try:
+        history = model.fit(
+            train,
+            validation_data=evaluation,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            callbacks=[_loss_callback(), *callbacks, *watching],
+            verbose=2,
+        )
+    except ProjectError:
+        # What was learned until then leads there again.
+        shutil.rmtree(backup, ignore_errors=True)
+        raise
     shutil.rmtree(backup, ignore_errors=True)
     return history
+
+
+def check_loss(loss: float, where: str) -> None:
+    """Raises ProjectError if `loss` is NaN or infinite; `where` is when that was, as "epoch 2, step 17"."""
+    if not math.isfinite(loss):
+        raise ProjectError(
+            f"the loss is not finite: {loss} in {where}. Nothing is learned from there on. Lower the learning rate or "
+            "clip the gradients, and look for NaN and infinities in the features."
+        )
+
+
+def _loss_callback() -> keras.callbacks.Callback:
+    import tf_keras as keras
+
+    class FiniteLoss(keras.callbacks.Callback):
+        """Ends the training where its loss, or that of the evaluation rows, is not finite."""
+
+        # Keras turns all of a step's figures into numbers for callbacks without this; one of them is enough here.
+        _supports_tf_logs = True
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.epoch = epoch + 1
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            check_loss(float((logs or {}).get("loss", 0.0)), f"epoch {self.epoch}, step {batch + 1}")
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            where = f"epoch {self.epoch} on the rows that nothing is fitted to"
+            check_loss(float((logs or {}).get("val_loss", 0.0)), where)
+
+    return FiniteLoss()
 
 
 # Keras calls every callback at every step as soon as one of them (progress) asks for it. The two below have nothing
@@ -210,21 +274,19 @@ def export(
     fn_args: Any,
     signatures: Mapping[str, Any],
     extra_assets: Mapping[str, str | Path] | None = None,
+    finish: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes `model` with `signatures` as a SavedModel to `fn_args.serving_model_dir`: aside first, then renamed.
 
     `extra_assets` maps names under assets.extra/ to the files to copy there (warm-up requests, op libraries).
+    `finish(folder)` is called on the folder aside, to put right in it what TensorFlow cannot write.
     """
     import tensorflow as tf
 
-    target = Path(fn_args.serving_model_dir)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    tf.saved_model.save(model, str(aside), signatures=dict(signatures))
-    for name, file in (extra_assets or {}).items():
-        (aside / "assets.extra").mkdir(exist_ok=True)
-        shutil.copyfile(file, aside / "assets.extra" / name)
-    if target.exists():
-        shutil.rmtree(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(aside, target)
+    with whole.folder(Path(fn_args.serving_model_dir), replace=True) as aside:
+        tf.saved_model.save(model, str(aside), signatures=dict(signatures))
+        for name, file in (extra_assets or {}).items():
+            (aside / "assets.extra").mkdir(exist_ok=True)
+            shutil.copyfile(file, aside / "assets.extra" / name)
+        if finish is not None:
+            finish(aside)

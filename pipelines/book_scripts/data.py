@@ -14,20 +14,17 @@ import re
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ProjectError
 from pipelines.book_scripts.project import PROJECT
+from pipelines.book_scripts.rows import MIN_PARAGRAPHS
 
 SOURCE = "https://ftp.postgresql.org/pub/source/v15.0/postgresql-15.0.tar.gz"
 FILE = "postgresql_15_manual.txt"
-# Shares of the text, by words, in the order of the book.
-TRAIN, TUNE = 0.8, 0.1
-MIN_PARAGRAPHS = 30
 # Words of the sample that every chapter uses: verbs first, then adverbs.
 COMMON = 160
 
@@ -86,11 +83,11 @@ def _vocabulary(random: np.random.Generator, size: int) -> list[str]:
         ["a", "e", "i", "o", "u", "ea", "ou"],
         ["n", "r", "s", "t", "l", "x", "nd"],
     )
-    found: dict[str, None] = {}
-    while len(found) < size:
+    words: dict[str, None] = {}
+    while len(words) < size:
         syllables = [random.choice(starts) + random.choice(middles) for _ in range(random.integers(1, 4))]
-        found["".join(syllables) + random.choice(ends)] = None
-    return list(found)
+        words["".join(syllables) + random.choice(ends)] = None
+    return list(words)
 
 
 def _zipf(random: np.random.Generator, words: Sequence[str]) -> str:
@@ -126,30 +123,3 @@ FORMS = (
     "see {o} for how {v} can be {d}; most {s} users {a} {d} {o} only.",
 )
 FORM_WEIGHTS = tuple(w / 100 for w in (16, 10, 8, 10, 8, 6, 4, 10, 8, 6, 7, 7))
-
-
-def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(split, row) per paragraph: its text and position. The first 80 % of the words are `train`, the next 10 %
-    `tune`, the rest `eval`, so that a model is judged on what the book says later.
-
-    Raises ProjectError where there are too few paragraphs, or a file is no UTF-8 text.
-    """
-    paragraphs: list[str] = []
-    for file in files:
-        if file.suffix.lower() != ".txt":
-            continue
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise ProjectError(f"{file} is no UTF-8 text: {error}. Convert it first.") from error
-        paragraphs += [" ".join(line.split()) for line in lines if line.strip()]
-    if len(paragraphs) < MIN_PARAGRAPHS:
-        raise ProjectError(
-            f"{[file.name for file in files][:5]} hold {len(paragraphs)} paragraphs; expected .txt files with "
-            f"{MIN_PARAGRAPHS} at least, one per line."
-        )
-    total, read = sum(len(p.split()) for p in paragraphs), 0
-    for position, paragraph in enumerate(paragraphs):
-        split = "train" if read < TRAIN * total else "tune" if read < (TRAIN + TUNE) * total else "eval"
-        read += len(paragraph.split())
-        yield split, {"text": paragraph, "position": position}

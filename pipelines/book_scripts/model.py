@@ -2,7 +2,8 @@
 
 Sequence loss over windows that follow each other, with the state carried from one to the next; gradients clipped
 by their global norm; dropout with one mask per window (Gal and Ghahramani, 2016); output weights tied to the
-embedding (Press and Wolf, 2017). No pretrained vectors, no attention.
+embedding (Press and Wolf, 2017). Beside it stand an n-gram model and a cache, mixed with weights that the tune split
+fits. No pretrained vectors, no attention.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.base import training
-from pipelines.book_scripts.features import POSITION_XF, VOCABULARY, WORDS_XF
+from pipelines.base import training, whole
+from pipelines.book_scripts import mixing
+from pipelines.book_scripts.features import POSITION_XF, RETURN, VOCABULARY, WORDS_XF
+from pipelines.book_scripts.kneser_ney import KneserNey
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
 
+    from pipelines.book_scripts.writing import Mixture, Writer
+
 CURVES_FILE = "curves.json"
+MIXTURE_FILE = "mixture.json"
 SEED = 11
 
 
@@ -128,25 +134,46 @@ def forget() -> keras.callbacks.Callback:
 
 
 def run_fn(fn_args: Any) -> None:
-    """Reads the book `epochs` times, writes the learning curves, exports the writer."""
-    import tensorflow_transform as tft
-    import tf_keras as keras
-
+    """Reads the book `epochs` times, writes the learning curves, mixes, exports the writer."""
     from pipelines.book_scripts.writing import Writer, signatures
 
-    keras.utils.set_random_seed(SEED)
-    parameters = training.parameters(fn_args)
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    spec = transformed.transformed_feature_spec()
-    vocabulary = [word.decode("utf-8") for word in transformed.vocabulary_by_name(VOCABULARY)]
+    run = training.Run.of(fn_args, SEED)
+    vocabulary = [word.decode("utf-8") for word in run.transformed.vocabulary_by_name(VOCABULARY)]
+    read, held = (stream(files, run.spec) for files in (fn_args.train_files, fn_args.eval_files))
+    parameters = {**run.parameters, **fitting(run.parameters, len(read), len(held))}
     batch, steps, epochs = parameters["batch_size"], parameters["steps"], parameters["epochs"]
-    train, count = windows(stream(fn_args.train_files, spec), batch, steps, shift=True)
-    tune, _ = windows(stream(fn_args.eval_files, spec), batch, steps, shift=False)
+    train, count = windows(read, batch, steps, shift=True)
+    tune, _ = windows(held, batch, steps, shift=False)
     model = build_model({**parameters, "vocabulary": len(vocabulary) + 1, "total_steps": count * epochs})
-    curves = CurveFile(Path(fn_args.model_run_dir) / CURVES_FILE)
+    curves = CurveFile(run.folder / CURVES_FILE)
     training.fit(model, fn_args, train, tune, epochs, callbacks=[forget(), curves.callback()])
-    writer = Writer(weights(model), vocabulary)
+    mixture = mix(Writer(weights(model), vocabulary), read, held, vocabulary.index(RETURN))
+    facts = {"half_life": mixture.half_life, "weights": mixture.weights.round(4).tolist()}
+    whole.write(run.folder / MIXTURE_FILE, json.dumps(facts, indent=1))
+    writer = Writer(weights(model), vocabulary, mixture)
     training.export(writer, fn_args, signatures(writer))
+
+
+def fitting(parameters: dict[str, Any], read: int, held: int) -> dict[str, int]:
+    """batch_size and steps, smaller for a short book: splits of `read` and `held` words hold a window each."""
+    steps = max(1, min(parameters["steps"], held - 1, (read - 1) // 2))
+    return {"steps": steps, "batch_size": max(1, min(parameters["batch_size"], (held - 1) // steps))}
+
+
+def mix(network: Writer, read: np.ndarray, held: np.ndarray, end: int) -> Mixture:
+    """N-grams of `read`, and the weights and half-life with which `held` is likeliest; `end` ends paragraphs."""
+    import tensorflow as tf
+
+    from pipelines.book_scripts.writing import Mixture
+
+    counted = KneserNey(read, network.unknown + 1)
+    blocks = mixing.blocks(held, end)
+    width = max(map(len, blocks))
+    padded = np.stack([np.pad(block, (0, width - len(block)), constant_values=end) for block in blocks])
+    said = tf.function(network.follow)(tf.constant(padded)).numpy().astype(np.float64)
+    alone = np.exp(np.concatenate([row[: len(b) - 1] for row, b in zip(said, blocks, strict=True)]))
+    shares, half_life = mixing.choose(blocks, alone[:, None], counted)
+    return Mixture(counted, half_life, shares)
 
 
 class CurveFile:
@@ -166,9 +193,7 @@ class CurveFile:
         rows = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
         rows = [row for row in rows if row["epoch"] != epoch + 1]
         rows.append({"epoch": epoch + 1, "loss": float(logs["loss"]), "val_loss": float(logs["val_loss"])})
-        self.path.write_text(
-            json.dumps(sorted(rows, key=lambda row: row["epoch"]), indent=1), encoding="utf-8"
-        )
+        whole.write(self.path, json.dumps(sorted(rows, key=lambda row: row["epoch"]), indent=1))
 
 
 def weights(model: keras.Model) -> dict[str, Any]:

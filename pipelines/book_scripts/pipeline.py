@@ -6,41 +6,24 @@ from typing import TYPE_CHECKING
 
 from pipelines.base.digest import source_digest
 from pipelines.base.paths import Paths
-from pipelines.base.project import Settings
-from pipelines.base.spine import assemble, input_base, input_config, range_config, spine, training_config
-from pipelines.base.training import PARAMETERS_KEY
+from pipelines.base.settings import Settings
+from pipelines.base.spine import assemble, raw, report, spine
 from pipelines.book_scripts.project import PROJECT
+from pipelines.book_scripts.rows import SPLITS
 
 if TYPE_CHECKING:
     from tfx import v1 as tfx
 
 
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
-    """The fit sees `train`; learning curves and the trigram model's weights `tune`; both are judged on `eval`."""
+    """The fit sees `train`; learning curves and the mixtures' weights `tune`; both are judged on `eval`."""
     from components.function_example_gen.component import FunctionExampleGen
-    from components.report_gen.component import ReportGen
 
     example_gen = FunctionExampleGen(
-        input_base=input_base(paths, settings),
-        input_config=input_config(paths, settings, "*.txt"),
-        range_config=range_config(settings),
-        function="pipelines.book_scripts.data.read_rows",
-        code=source_digest("pipelines.book_scripts.data"),
-        splits=("train", "tune", "eval"),
+        **raw(paths, settings, "*.txt"),
+        function="pipelines.book_scripts.rows.read_rows",
+        code=source_digest("pipelines.book_scripts.rows"),
+        splits=SPLITS,
     )
     nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
-    made = {node.id: node for node in nodes}
-
-    # Pictures beside the spine, so that a push does not wait for them.
-    report_gen = ReportGen(
-        report_fn="pipelines.book_scripts.report.report",
-        model=made["Trainer"].outputs["model"],
-        examples=example_gen.outputs["examples"],
-        evaluation=made["Evaluator"].outputs["evaluation"],
-        model_run=made["Trainer"].outputs["model_run"],
-        custom_config={
-            "code": source_digest("pipelines.book_scripts.report"),
-            "parameters": training_config(PROJECT, settings)[PARAMETERS_KEY],
-        },
-    )
-    return assemble(PROJECT, paths, settings, [*nodes, report_gen])
+    return assemble(PROJECT, paths, settings, [*nodes, report(PROJECT, settings, nodes, evaluation=True)])

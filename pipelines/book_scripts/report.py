@@ -1,4 +1,4 @@
-"""Three pictures: how the reader learned, where it beats the trigram model, and what the writer writes.
+"""Three pictures: how the reader learned, where it beats the 5-gram, and what the writer writes.
 
 Samples are asked of the exported model with fixed seeds, so two reports of one model show the same text.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from components.report_gen import pictures
+from components.report_gen import pictures, reading
 from components.report_gen.context import ReportContext
-from pipelines.book_scripts.judging import paragraphs
+from pipelines.book_scripts.evaluate import paragraphs
 from pipelines.book_scripts.model import CURVES_FILE
 
 SAMPLE_WORDS = 70
@@ -24,9 +24,9 @@ PREFIX_WORDS = 5
 
 def report(context: ReportContext) -> None:
     """Writes learning_curves, perplexity_by_word and samples as PNG, and the samples as samples.txt too."""
-    measured = _measured(context.evaluation)
+    measured = {} if context.evaluation is None else reading.evaluation(context.evaluation)
     if context.training_logs is not None:
-        limit = measured.get((), {}).get("perplexity_trigram")
+        limit = measured.get((), {}).get("perplexity_ngram")
         learning_curves(context.training_logs / CURVES_FILE, limit, context.folder / "learning_curves.png")
     if measured:
         perplexity_by_slice(measured, context.folder / "perplexity_by_word.png")
@@ -37,20 +37,8 @@ def report(context: ReportContext) -> None:
     samples(texts, context.folder / "samples.png")
 
 
-def _measured(evaluation: Path | None) -> dict[tuple[tuple[str, str], ...], dict[str, float]]:
-    if evaluation is None:
-        return {}
-    import tensorflow_model_analysis as tfma
-
-    found = tfma.load_eval_result(str(evaluation)).get_metrics_for_all_slices()
-    return {
-        key: {name: float(value["doubleValue"]) for name, value in metrics.items() if "doubleValue" in value}
-        for key, metrics in found.items()
-    }
-
-
-def learning_curves(file_of_curves: Path, trigram: float | None, file: Path) -> None:
-    """Perplexity per epoch on the training and the tuning words; the trigram model's on later text as a line."""
+def learning_curves(file_of_curves: Path, ngram: float | None, file: Path) -> None:
+    """Perplexity per epoch on the training and the tuning words; the 5-gram's on later text as a line."""
     if not file_of_curves.exists():
         return
     rows = json.loads(file_of_curves.read_text(encoding="utf-8"))
@@ -59,10 +47,8 @@ def learning_curves(file_of_curves: Path, trigram: float | None, file: Path) -> 
     epochs = [row["epoch"] for row in rows]
     for key, label in (("loss", "training (with dropout)"), ("val_loss", "tuning part of the book")):
         axes.semilogy(epochs, np.exp([row[key] for row in rows]), marker=".", label=label)
-    if trigram is not None:
-        axes.axhline(
-            trigram, color="black", lw=0.9, ls="--", label=f"trigram model, later text: {trigram:.1f}"
-        )
+    if ngram is not None:
+        axes.axhline(ngram, color="black", lw=0.9, ls="--", label=f"5-gram, later text: {ngram:.1f}")
     axes.set(xlabel="epoch", ylabel="perplexity")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
@@ -71,18 +57,18 @@ def learning_curves(file_of_curves: Path, trigram: float | None, file: Path) -> 
     pictures.save(drawn, file)
 
 
-def perplexity_by_slice(measured: dict[tuple[tuple[str, str], ...], dict[str, float]], file: Path) -> None:
-    """LSTM and trigram side by side for all words, by kind of word and by place in the paragraph."""
+def perplexity_by_slice(measured: Mapping[reading.SliceKey, Mapping[str, float]], file: Path) -> None:
+    """The model and both rivals side by side for all words, by kind of word and by place in the paragraph."""
     keys = sorted(measured, key=lambda key: (len(key) > 0, key))
     names = [f"{key[0][1]}" if key else "all words" for key in keys]
     shares = [measured[key].get("share", 1.0) for key in keys]
     drawn = pictures.figure(9, 4.2)
     axes = drawn.subplots()
-    for offset, metric, label in ((-0.2, "perplexity", "LSTM"), (0.2, "perplexity_trigram", "trigram")):
-        bars = axes.bar(
-            np.arange(len(keys)) + offset, [measured[key][metric] for key in keys], 0.38, label=label
-        )
-        axes.bar_label(bars, fmt="%.3g", fontsize=7)
+    shown = {"": "model", "_ngram": "5-gram", "_cached": "5-gram and cache"}
+    for place, (suffix, label) in enumerate(shown.items()):
+        heights = [measured[key][f"perplexity{suffix}"] for key in keys]
+        bars = axes.bar(np.arange(len(keys)) + 0.28 * (place - 1), heights, 0.27, label=label)
+        axes.bar_label(bars, fmt="%.3g", fontsize=6)
     axes.set_yscale("log")
     axes.set_xticks(
         np.arange(len(keys)), [f"{n}\n{s:.0%}" for n, s in zip(names, shares, strict=True)], fontsize=8
@@ -97,11 +83,10 @@ def write_samples(model: Path, later: Sequence[str]) -> list[tuple[str, str]]:
     """(heading, text) per temperature, begun with the first words of a paragraph that the reader has not seen."""
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(model))
     begun = [" ".join(p.split()[:PREFIX_WORDS]) for p in later if len(p.split()) > 3 * PREFIX_WORDS]
     prefixes = [begun[i % len(begun)] for i in range(len(TEMPERATURES))]
     count = len(TEMPERATURES)
-    answer = loaded.signatures["serving_default"](
+    answer = reading.signature(model)(
         prefix=tf.constant(prefixes),
         length=tf.constant([SAMPLE_WORDS] * count, tf.int64),
         temperature=tf.constant(TEMPERATURES, tf.float32),

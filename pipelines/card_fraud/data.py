@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ProjectError
 from pipelines.card_fraud.features import AMOUNT_KEY, LABEL_KEY, TIME_KEY, V_KEYS
 from pipelines.card_fraud.project import PROJECT
 

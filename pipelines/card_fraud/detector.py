@@ -55,8 +55,10 @@ def column_weights(evident: np.ndarray, labels: np.ndarray) -> np.ndarray:
     columns = evident.shape[1]
     start = np.append(np.full(columns, 0.3), -3.0)
     bounds = [(0.0, None)] * columns + [(None, None)]
-    found = minimize(loss_and_slope, start, jac=True, method="L-BFGS-B", bounds=bounds).x[:-1]
-    return (found / found.sum() if found.sum() > 0 else np.full(columns, 1 / columns)).astype(np.float32)
+    weights = minimize(loss_and_slope, start, jac=True, method="L-BFGS-B", bounds=bounds).x[:-1]
+    return (weights / weights.sum() if weights.sum() > 0 else np.full(columns, 1 / columns)).astype(
+        np.float32
+    )
 
 
 def choose_threshold(
@@ -94,12 +96,18 @@ def make_detector(autoencoder: keras.Model, units: np.ndarray, weights: np.ndarr
             return tf.linalg.matvec(evident, self.weights)
 
         def __call__(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            error = self.error(inputs)
-            return {
-                "score": error / (error + self.threshold),
-                "is_fraud": tf.cast(error >= self.threshold, tf.int64),
-                "error": error,
-                "threshold": tf.fill(tf.shape(error), self.threshold),
-            }
+            return outputs(self.error(inputs), self.threshold)
 
     return Detector()
+
+
+def outputs(error: tf.Tensor, threshold: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What clients get of errors [n]: `score`, `is_fraud`, `error` and `threshold`, each [n]."""
+    import tensorflow as tf
+
+    return {
+        "score": error / (error + threshold),
+        "is_fraud": tf.cast(error >= threshold, tf.int64),
+        "error": error,
+        "threshold": tf.fill(tf.shape(error), threshold),
+    }

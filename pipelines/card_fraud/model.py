@@ -1,18 +1,19 @@
-"""An autoencoder fitted to normal transactions, made a detector with what the `tune` split says.
+"""An autoencoder fitted to normal transactions, made a detector with what the `tune` split says; or boosted trees.
 
-Frauds are left out of the fit. detector.py turns reconstruction errors into one score and a threshold; this module
-fits, calls it and exports.
+Frauds are left out of the autoencoder's fit. detector.py turns reconstruction errors into one score and a threshold,
+boosting.py the odds that trees see; this module fits, calls them and exports.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.base import training
+from pipelines.base.tabular import signatures as served_as
+from pipelines.card_fraud import boosting
 from pipelines.card_fraud import detector as detecting
 from pipelines.card_fraud.features import INPUTS_KEY, LABEL_KEY, SCORED, WIDTH, slice_features
 
@@ -41,14 +42,33 @@ def build_model(parameters: dict[str, Any]) -> keras.Model:
 
 
 def run_fn(fn_args: Any) -> None:
-    """Fits the autoencoder to the training split's normal rows, tunes the detector, exports it."""
-    import tensorflow_transform as tft
-    import tf_keras as keras
+    """Fits the variant's model to the training split, tunes its detector, exports it."""
+    run = training.Run.of(fn_args, seed=1)
+    if run.parameters["variant"] == boosting.BOOSTED:
+        detector, facts = fit_trees(fn_args, run)
+    else:
+        detector, facts = fit_autoencoder(fn_args, run)
+    (run.folder / TUNING_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    training.export(
+        detector,
+        fn_args,
+        signatures(detector, run.transformed),
+        finish=lambda folder: served_as.finish(folder, run.transformed, [LABEL_KEY]),
+    )
 
-    keras.utils.set_random_seed(1)
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    spec = transformed.transformed_feature_spec()
-    parameters = training.parameters(fn_args)
+
+def fit_trees(fn_args: Any, run: training.Run) -> tuple[Any, dict[str, Any]]:
+    """The tuned detector of trees, and facts about its tuning."""
+    train, tune = (
+        training.dataset(files, run.spec, LABEL_KEY, 4096)
+        for files in (fn_args.train_files, fn_args.eval_files)
+    )
+    return boosting.tuned(boosting.grow(run.parameters, train, tune), tune, run.parameters)
+
+
+def fit_autoencoder(fn_args: Any, run: training.Run) -> tuple[Any, dict[str, Any]]:
+    """The autoencoder, fitted to normal rows, as a tuned detector, and facts about its tuning."""
+    parameters, spec = run.parameters, run.spec
     batch = parameters["batch_size"]
     rows = training.dataset(fn_args.train_files, spec, LABEL_KEY, 4096)
     steps = sum(-(-len(labels) // batch) for _, labels in rows)
@@ -58,11 +78,8 @@ def run_fn(fn_args: Any) -> None:
     history = training.fit(model, fn_args, train, normals(tune), parameters["epochs"])
 
     detector, facts = tuned_detector(model, _residuals(model, rows), _residuals(model, tune), parameters)
-    folder = Path(fn_args.model_run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     facts["final_loss"] = history.history.get("loss", [None])[-1]
-    (folder / TUNING_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    training.export(detector, fn_args, signatures(detector, transformed))
+    return detector, facts
 
 
 def tuned_detector(
@@ -107,19 +124,27 @@ def tuned_detector(
 
 
 def signatures(detector: Any, transformed: Any) -> dict[str, Any]:
-    """`serving_default` and `serve_examples`: serialized tf.Examples [n] -> outputs; and `slice_features`."""
+    """`serving_default` and `serve_examples`: serialized tf.Examples [n] -> outputs; `serve_rows`: columns by their
+    names -> outputs; and `slice_features`."""
     import tensorflow as tf
 
-    serve = training.examples_signature(
-        lambda features: detector(features[INPUTS_KEY]), transformed, detector, label_keys=[LABEL_KEY]
-    )
+    def outputs(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return detector(features[INPUTS_KEY])
+
+    serve = training.examples_signature(outputs, transformed, detector, label_keys=[LABEL_KEY])
+    rows = served_as.rows_signature(outputs, transformed, detector, [LABEL_KEY])
     raw_spec = {k: v for k, v in transformed.raw_feature_spec().items() if k != LABEL_KEY}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def slices(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         return slice_features(tf.io.parse_example(examples, raw_spec))
 
-    return {"serving_default": serve, "serve_examples": serve, "slice_features": slices}
+    return {
+        "serving_default": serve,
+        "serve_examples": serve,
+        served_as.ROWS: rows,
+        "slice_features": slices,
+    }
 
 
 def normals(rows: tf.data.Dataset) -> tf.data.Dataset:

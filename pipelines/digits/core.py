@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import progress
+from pipelines.base import training
 from pipelines.digits.features import CLASSES, SIDE
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ def fit(
             with _traced(writers["train"]) if step == first else contextlib.nullcontext():
                 seen.append(model.train_step(pixels, labels, falling, tf.constant(momentum)))
             step += 1
-            progress.report(step, total, "steps", epoch=epoch + 1, loss=float(seen[-1][0]))
+            loss = float(seen[-1][0])
+            training.check_loss(loss, f"epoch {epoch + 1}, step {len(seen)}")
+            progress.report(step, total, "steps", epoch=epoch + 1, loss=loss)
         _write(writers["train"], epoch, *(float(tf.reduce_mean(part)) for part in zip(*seen, strict=True)))
         loss, accuracy = evaluate(model, evaluation)
         _write(writers["validation"], epoch, loss, accuracy)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ProjectError
 from pipelines.digits.project import PROJECT
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"

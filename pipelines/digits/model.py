@@ -73,13 +73,9 @@ def _one_cycle() -> Any:
 def run_fn(fn_args: Any) -> None:
     """Trains the run's variant on the training split and exports it; the evaluation split only draws curves."""
     import tensorflow as tf
-    import tensorflow_transform as tft
-    import tf_keras as keras
 
-    keras.utils.set_random_seed(1)
-    parameters = training.parameters(fn_args)
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    spec = transformed.transformed_feature_spec()
+    run = training.Run.of(fn_args, seed=1)
+    parameters, spec = run.parameters, run.spec
     batch = parameters["batch_size"]
     rows = training.dataset(fn_args.train_files, spec, LABEL_KEY, 4096)
     count = int(rows.reduce(tf.constant(0), lambda total, batch_of: total + tf.shape(batch_of[1])[0]))
@@ -108,7 +104,7 @@ def run_fn(fn_args: Any) -> None:
             train = train.map(decoded)
         training.fit(model, fn_args, train, evaluation, parameters["epochs"])
     classifier = make_classifier(model)
-    training.export(classifier, fn_args, signatures(classifier, transformed))
+    training.export(classifier, fn_args, signatures(classifier, run.transformed))
 
 
 def compile_model(model: keras.Model, parameters: dict[str, Any], steps_per_epoch: int) -> None:

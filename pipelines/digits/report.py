@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.report_gen import pictures
+from components.report_gen import pictures, reading
 from components.report_gen.context import ReportContext
 from pipelines.digits.features import CLASSES, IMAGE_KEY, LABEL_KEY, SIDE
 
@@ -49,7 +49,7 @@ def ask(model: Path, files: Sequence[str]) -> Answers:
     """What a SavedModel says to every row of raw gz TFRecords."""
     import tensorflow as tf
 
-    serve = tf.saved_model.load(str(model)).signatures["serve_examples"]
+    serve = reading.signature(model, "serve_examples")
     spec = {
         IMAGE_KEY: tf.io.FixedLenFeature([], tf.string),
         LABEL_KEY: tf.io.FixedLenFeature([], tf.int64),

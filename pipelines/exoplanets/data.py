@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ProjectError
 from pipelines.exoplanets import light_curves as lc
 from pipelines.exoplanets.project import PROJECT
 

@@ -33,8 +33,8 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """`flux` [n, 3197] and `LABEL` [n, 1] -> features `*_xf` float32 [n, 1] and `is_host` int64 [n, 1] (0 or 1)."""
     import tensorflow as tf
 
-    found = curve_features(tf.cast(inputs[FLUX_KEY], tf.float32))
-    outputs = {f"{name}{SUFFIX}": value[:, None] for name, value in found.items()}
+    computed = curve_features(tf.cast(inputs[FLUX_KEY], tf.float32))
+    outputs = {f"{name}{SUFFIX}": value[:, None] for name, value in computed.items()}
     outputs[LABEL_KEY] = tf.cast(tf.equal(inputs[RAW_LABEL_KEY], HOST), tf.int64)
     return outputs
 
@@ -50,7 +50,7 @@ def curve_features(flux: tf.Tensor) -> dict[str, tf.Tensor]:
     noise = _spread(flat)
     curve = _without_lone_points(tf.math.divide_no_nan(flat, noise[:, None])) * seen
     fold = periodogram.search(curve, seen)
-    found = {
+    kinds = {
         **_variability(flux, trend, flat, noise),
         **_single_dips(curve),
         **_folded(curve, seen, fold),
@@ -58,7 +58,7 @@ def curve_features(flux: tf.Tensor) -> dict[str, tf.Tensor]:
             tf.math.divide_no_nan(flux - tf.reduce_mean(flux, axis=1, keepdims=True), noise[:, None])
         ),
     }
-    return {name: tf.where(tf.math.is_finite(value), value, 0.0) for name, value in found.items()}
+    return {name: tf.where(tf.math.is_finite(value), value, 0.0) for name, value in kinds.items()}
 
 
 def _fill(flux: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -130,7 +130,7 @@ def _variability(
     scaled = tf.clip_by_value(flat / noise[:, None], -20.0, 20.0)
     raw = tf.sort(flux, axis=1)
     low, high = raw[:, LENGTH // 20], raw[:, LENGTH - LENGTH // 20]
-    found = {
+    features = {
         "slow_variation": _log(tf.math.reduce_std(trend, axis=1) / noise),
         "noise_colour": _log(noise / (point + 1e-9)),
         "range": _log((raw[:, -1] - raw[:, 0]) / noise),
@@ -145,8 +145,10 @@ def _variability(
     clipped = tf.clip_by_value(scaled, -4.0, 4.0)
     power = tf.reduce_mean(clipped**2, axis=1)
     for lag in LAGS:
-        found[f"memory_{lag}"] = tf.reduce_mean(clipped[:, lag:] * clipped[:, :-lag], axis=1) / (power + 1e-9)
-    return found
+        features[f"memory_{lag}"] = tf.reduce_mean(clipped[:, lag:] * clipped[:, :-lag], axis=1) / (
+            power + 1e-9
+        )
+    return features
 
 
 def _single_dips(curve: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -154,7 +156,7 @@ def _single_dips(curve: tf.Tensor) -> dict[str, tf.Tensor]:
     import tensorflow as tf
 
     sums = tf.pad(tf.cumsum(curve, axis=1), [[0, 0], [1, 0]])
-    found = {}
+    features = {}
     for length in DIP_LENGTHS:
         box = (sums[:, length:] - sums[:, :-length]) / math.sqrt(length)
         # In units of how such boxes scatter in this curve: slow noise makes long boxes deep by itself.
@@ -163,11 +165,11 @@ def _single_dips(curve: tf.Tensor) -> dict[str, tf.Tensor]:
         where = tf.argmin(box, axis=1, output_type=tf.int32)[:, None]
         far = tf.abs(tf.range(LENGTH - length + 1)[None, :] - where) > 2 * length
         second = -tf.reduce_min(tf.where(far, box, 0.0), axis=1)
-        found[f"dip_{length}"] = _log(deepest)
-        found[f"second_dip_{length}"] = _log(second)
-        found[f"bump_{length}"] = _log(tf.reduce_max(box, axis=1))
-        found[f"dip_over_bump_{length}"] = _log(deepest / (tf.reduce_max(box, axis=1) + 1e-3))
-    return found
+        features[f"dip_{length}"] = _log(deepest)
+        features[f"second_dip_{length}"] = _log(second)
+        features[f"bump_{length}"] = _log(tf.reduce_max(box, axis=1))
+        features[f"dip_over_bump_{length}"] = _log(deepest / (tf.reduce_max(box, axis=1) + 1e-3))
+    return features
 
 
 def _mean_where(curve: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -206,7 +208,7 @@ def _folded(curve: tf.Tensor, seen: tf.Tensor, fold: periodogram.Fold) -> dict[s
     both = tf.cast(
         (tf.reduce_sum(inside * odd, 1) > 2) & (tf.reduce_sum(inside * (1 - odd), 1) > 2), tf.float32
     )
-    found = {
+    features = {
         "box_power": _log(fold.power),
         "box_distinct": fold.distinct,
         "box_over_bump": _log(fold.power / (fold.bump + 1e-3)),
@@ -223,7 +225,7 @@ def _folded(curve: tf.Tensor, seen: tf.Tensor, fold: periodogram.Fold) -> dict[s
         "odd_even_significance": both * tf.abs(odds - evens) / tf.sqrt(odds_error**2 + evens_error**2),
         "shoulder_noise": _log(_mean_where((curve - beside[:, None]) ** 2, part(0.9, 2.5))[0]),
     }
-    return {**found, **_turn_by_turn(curve, inside, number, beside, depth)}
+    return {**features, **_turn_by_turn(curve, inside, number, beside, depth)}
 
 
 def _turn_by_turn(
@@ -268,14 +270,16 @@ def _spectrum(curve: tf.Tensor) -> dict[str, tf.Tensor]:
     share = power / (tf.reduce_sum(power, axis=1, keepdims=True) + 1e-9)
     edges = [round(size ** (i / BANDS)) for i in range(BANDS + 1)]
     edges[0] = 0
-    found = {
+    features = {
         f"band_{i}": _log(tf.reduce_sum(share[:, low:high], axis=1))
         for i, (low, high) in enumerate(itertools.pairwise(edges))
     }
-    found["line"] = _log(tf.reduce_max(share, axis=1))
-    found["line_frequency"] = _log((tf.cast(tf.argmax(share, axis=1), tf.float32) + 2.0) / 4096.0 / CADENCE_D)
-    found["spectral_entropy"] = -tf.reduce_sum(share * tf.math.log(share + 1e-12), axis=1) / math.log(size)
-    return found
+    features["line"] = _log(tf.reduce_max(share, axis=1))
+    features["line_frequency"] = _log(
+        (tf.cast(tf.argmax(share, axis=1), tf.float32) + 2.0) / 4096.0 / CADENCE_D
+    )
+    features["spectral_entropy"] = -tf.reduce_sum(share * tf.math.log(share + 1e-12), axis=1) / math.log(size)
+    return features
 
 
 def evaluation_features(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -7,7 +7,6 @@ for the others. The score is what the trees vote under that weight: it orders st
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import progress
@@ -51,24 +50,21 @@ def build_model(parameters: dict[str, Any]) -> keras.Model:
 
 def run_fn(fn_args: Any) -> None:
     """Grows the trees on the training split (boosting stops by the tune split) and exports them."""
-    import tensorflow_transform as tft
-
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    spec = transformed.transformed_feature_spec()
-    parameters = training.parameters(fn_args)
-    train = training.dataset(fn_args.train_files, spec, LABEL_KEY, 1000)
-    tune = training.dataset(fn_args.eval_files, spec, LABEL_KEY, 1000)
+    run = training.Run.of(fn_args)
+    parameters = run.parameters
+    train = training.dataset(fn_args.train_files, run.spec, LABEL_KEY, 1000)
+    tune = training.dataset(fn_args.eval_files, run.spec, LABEL_KEY, 1000)
     weighted = weighting(train, parameters["host_share"])
     trees = build_model(parameters)
     progress.report(0, parameters["trees"], "trees", force=True)
     trees.fit(train.map(weighted), validation_data=tune.map(weighted), verbose=0)
     grown = describe(trees)
+    for number, loss in grown["log"]:
+        training.check_loss(loss, f"the evaluation of {number} trees")
     progress.report(grown["trees"], grown["trees"], "trees", force=True)
-    folder = Path(fn_args.model_run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / TREES_FILE).write_text(json.dumps(grown, indent=1), encoding="utf-8")
+    (run.folder / TREES_FILE).write_text(json.dumps(grown, indent=1), encoding="utf-8")
     served = make_served(trees)
-    training.export(served, fn_args, signatures(served, transformed))
+    training.export(served, fn_args, signatures(served, run.transformed))
 
 
 def weighting(train: tf.data.Dataset, host_share: float) -> Any:

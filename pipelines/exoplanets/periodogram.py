@@ -50,14 +50,16 @@ def trial_frequencies() -> np.ndarray:
 
     Durations of central transits of a Sun-like star: 2.9 h x (P / 3 d)^(1/3).
     """
-    frequency, found = 1.0 / LONGEST, []
+    frequency, frequencies = 1.0 / LONGEST, []
     while frequency < 1.0 / SHORTEST:
-        found.append(frequency)
+        frequencies.append(frequency)
         period_d = CADENCE_D / frequency
         duration = 2.9 / 24.0 / CADENCE_D * (period_d / 3.0) ** (1 / 3)
         frequency += 0.7 * duration * frequency / LENGTH
-    missing = -len(found) % PERIODS_AT_ONCE
-    return np.asarray(found + [found[-1] * (1 + 1e-4 * (i + 1)) for i in range(missing)], np.float32)
+    missing = -len(frequencies) % PERIODS_AT_ONCE
+    return np.asarray(
+        frequencies + [frequencies[-1] * (1 + 1e-4 * (i + 1)) for i in range(missing)], np.float32
+    )
 
 
 def search(curves: tf.Tensor, weights: tf.Tensor) -> Fold:
@@ -157,11 +159,11 @@ def _refine(
             return tf.transpose(tf.reshape(flat, [rows, BINS]))[None]
 
         sums, counts = fold(curves), fold(weights)
-        found = [
+        powers = [
             -(_circular_sum(sums, w) * tf.math.rsqrt(tf.maximum(_circular_sum(counts, w), 3.0)))[0]
             for w in WIDTHS
         ]
-        power = tf.stack(found)
+        power = tf.stack(powers)
         flat = tf.reshape(power, [len(WIDTHS) * BINS, rows])
         best = tf.argmax(flat, axis=0, output_type=tf.int32)
         width = tf.gather(tf.constant(WIDTHS, tf.float32), best // BINS)

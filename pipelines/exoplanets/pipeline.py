@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.base.digest import source_digest
 from pipelines.base.paths import Paths
-from pipelines.base.project import Settings
-from pipelines.base.spine import assemble, input_base, input_config, range_config, spine
+from pipelines.base.settings import Settings
+from pipelines.base.spine import assemble, raw, report, spine
+from pipelines.base.tabular import forests
 from pipelines.exoplanets.project import PROJECT
 from pipelines.exoplanets.rows import SPLITS
 
@@ -18,15 +19,12 @@ if TYPE_CHECKING:
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     """Trees grow on `train`, boosting stops by `tune`, the Evaluator judges on `eval`."""
     from components.function_example_gen.component import FunctionExampleGen
-    from components.report_gen.component import ReportGen
 
     example_gen = FunctionExampleGen(
-        input_base=input_base(paths, settings),
-        input_config=input_config(paths, settings, "*.csv*"),
+        **raw(paths, settings, "*.csv*"),
         function="pipelines.exoplanets.rows.read_rows",
         code=source_digest("pipelines.exoplanets.rows"),
         splits=SPLITS,
-        range_config=range_config(settings),
     )
     nodes = spine(
         PROJECT,
@@ -34,14 +32,6 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
         settings,
         example_gen,
         tune_split="tune",
-        evaluator_module="pipelines.exoplanets.evaluating",
+        evaluator_module=forests.__name__,
     )
-    by_id = {node.id: node for node in nodes}
-    report_gen = ReportGen(
-        report_fn="pipelines.exoplanets.report.report",
-        model=by_id["Trainer"].outputs["model"],
-        examples=example_gen.outputs["examples"],
-        model_run=by_id["Trainer"].outputs["model_run"],
-        custom_config={"code": source_digest("pipelines.exoplanets.report")},
-    )
-    return assemble(PROJECT, paths, settings, [*nodes, report_gen])
+    return assemble(PROJECT, paths, settings, [*nodes, report(PROJECT, settings, nodes)])

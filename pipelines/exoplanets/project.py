@@ -38,6 +38,8 @@ PROJECT = Project(
     evaluation=Evaluation(
         task="binary",
         label_key="is_host",
+        classes=("no planet", "planet host"),
+        raw_label_key="LABEL",
         prediction_key="score",
         metrics=(
             'AUC:{"curve": "PR", "name": "auc_pr"}',

@@ -1,8 +1,9 @@
 """A trained model on curves of NASA's Kepler archive that it has never seen: ROC AUC with its uncertainty.
 
-    python -m pipelines.exoplanets.real_check CURVES.csv.gz [--stars TARGETS.csv] [--model FOLDER]
+    python -m pipelines.exoplanets.real_check CURVES.csv.gz [--stars TARGETS.csv] [--koi KOI.csv.gz] [--model FOLDER]
 
-Several curves of one star are no independent trials, so the bootstrap draws stars, not curves. It trains nothing and
+Several curves of one star are no independent trials, so the bootstrap draws stars, not curves. With NASA's table of
+objects of interest it says which labels the table contradicts, and asks once more by the table's. It trains nothing and
 chooses nothing by these curves.
 """
 
@@ -10,14 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.report_gen import reading
+from pipelines.base import production
+from pipelines.base.errors import ProjectError
 from pipelines.base.paths import Paths
-from pipelines.base.project import ProjectError
+from pipelines.exoplanets import koi
 from pipelines.exoplanets.features import HOST
 from pipelines.exoplanets.project import PROJECT
 from pipelines.exoplanets.rows import read_curves
@@ -30,18 +34,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Score real light curves with a trained model.")
     parser.add_argument("curves", type=Path, help="CSV of the official layout, plain or .gz")
     parser.add_argument("--stars", type=Path, help="CSV with a column `target`: the star of each curve")
+    parser.add_argument("--koi", type=Path, help="CSV: NASA's cumulative table of Kepler objects of interest")
     parser.add_argument("--model", type=Path, help="a SavedModel (default: the newest pushed version)")
     options = parser.parse_args(argv)
     labels, flux = load(options.curves)
     stars = read_stars(options.stars, len(labels)) if options.stars else [str(i) for i in range(len(labels))]
     scores = score(options.model or newest(), flux)
     print("\n".join(by_star(scores, labels, stars)))
-    found = check(scores, labels, stars)
-    print(
-        f"{found['curves']} curves of {found['stars']} stars, {found['hosts']} with a planet: ROC AUC "
-        f"{found['roc_auc']:.3f} (95 %: {found['low']:.3f} to {found['high']:.3f}), PR AUC {found['pr_auc']:.3f}"
+    figures = check(scores, labels, stars)
+    print(_told(figures))
+    if options.koi:
+        figures["by_table"] = by_table(scores, labels, stars, koi.read(options.koi))
+    print(json.dumps(figures))
+
+
+def by_table(
+    scores: np.ndarray, hosts: np.ndarray, stars: Sequence[str], table: Mapping[str, koi.Known]
+) -> dict[str, Any]:
+    """Prints where the table and the labels differ; `check` by the table's labels, {} where it leaves one class."""
+    print("\n".join(["", *koi.compare(hosts, stars, table)]))
+    labels, counts = koi.relabel(hosts, stars, table)
+    if labels[counts].all() or not labels[counts].any():
+        print("By the table one class is left: there is nothing to tell apart.")
+        return {}
+    figures = check(
+        scores[counts], labels[counts], [star for star, use in zip(stars, counts, strict=True) if use]
     )
-    print(json.dumps(found))
+    print(f"By the table's labels, candidates left out: {_told(figures)}")
+    return figures
+
+
+def _told(figures: dict[str, Any]) -> str:
+    return (
+        f"{figures['curves']} curves of {figures['stars']} stars, {figures['hosts']} with a planet: ROC AUC "
+        f"{figures['roc_auc']:.3f} (95 %: {figures['low']:.3f} to {figures['high']:.3f}), "
+        f"PR AUC {figures['pr_auc']:.3f}"
+    )
 
 
 def load(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -59,14 +87,15 @@ def read_stars(file: Path, rows: int) -> list[str]:
 
 
 def newest() -> Path:
-    """The newest pushed version. Raises ProjectError if there is none."""
-    folder = Paths.of(PROJECT.name).serving
-    versions = sorted((p for p in folder.glob("*") if p.name.isdigit()), key=lambda p: int(p.name))
-    if not versions:
+    """The newest pushed version, of production before other names. Raises ProjectError if there is none."""
+    paths = Paths.of(PROJECT.name)
+    names = production.pushed_names(paths)
+    if not names:
         raise ProjectError(
-            f"Nothing is pushed to {folder}; run `viaduct run {PROJECT.name}` or name a --model."
+            f"No version of {PROJECT.name} is pushed to {paths.serving.parent}; run `viaduct run {PROJECT.name}` or "
+            "name a --model."
         )
-    return versions[-1]
+    return max((p for p in paths.served(names[0]).glob("*") if p.name.isdigit()), key=lambda p: int(p.name))
 
 
 def score(model: Path, flux: np.ndarray) -> np.ndarray:
@@ -74,8 +103,7 @@ def score(model: Path, flux: np.ndarray) -> np.ndarray:
     import tensorflow as tf
     import tensorflow_decision_forests  # noqa: F401  (registers the trees' ops)
 
-    loaded = tf.saved_model.load(str(model))
-    return loaded.signatures["serving_default"](flux=tf.constant(flux))["score"].numpy()
+    return reading.signature(model)(flux=tf.constant(flux))["score"].numpy()
 
 
 def roc_auc(scores: np.ndarray, hosts: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.report_gen import pictures
+from components.report_gen import pictures, reading
 from components.report_gen.context import ReportContext
 from pipelines.exoplanets.features import FLUX_KEY, HOST, RAW_LABEL_KEY
 from pipelines.exoplanets.model import TREES_FILE
@@ -25,10 +25,10 @@ SHOWN_FEATURES = 18
 def report(context: ReportContext) -> None:
     """Writes precision_and_recall, light_curves, folded_transits, feature_importance and learning_curve as PNG."""
     flux, hosts = read(context.files("eval"))
-    found = score(context.model, flux)
-    precision_and_recall(found["score"], hosts, context.folder / "precision_and_recall.png")
-    light_curves(flux, hosts, found["score"], context.folder / "light_curves.png")
-    folded_transits(flux, hosts, found, context.folder / "folded_transits.png")
+    answers = score(context.model, flux)
+    precision_and_recall(answers["score"], hosts, context.folder / "precision_and_recall.png")
+    light_curves(flux, hosts, answers["score"], context.folder / "light_curves.png")
+    folded_transits(flux, hosts, answers, context.folder / "folded_transits.png")
     if context.training_logs is not None:
         trees = json.loads((context.training_logs / TREES_FILE).read_text(encoding="utf-8"))
         feature_importance(trees, context.folder / "feature_importance.png")
@@ -56,8 +56,7 @@ def score(model: Path, flux: np.ndarray) -> dict[str, np.ndarray]:
     import tensorflow as tf
     import tensorflow_decision_forests  # noqa: F401  (registers the trees' ops)
 
-    loaded = tf.saved_model.load(str(model))
-    serve = loaded.signatures["serving_default"]
+    serve = reading.signature(model)
     parts = [serve(flux=tf.constant(flux[i : i + ROWS_AT_ONCE])) for i in range(0, len(flux), ROWS_AT_ONCE)]
     return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
@@ -81,10 +80,10 @@ def precision_and_recall(scores: np.ndarray, hosts: np.ndarray, file: Path) -> N
 def light_curves(flux: np.ndarray, hosts: np.ndarray, scores: np.ndarray, file: Path) -> None:
     """The highest and the lowest scored hosts, and the highest scored other stars: where it is right and wrong."""
     order = np.argsort(-scores, kind="stable")
-    found, others = [i for i in order if hosts[i]], [i for i in order if not hosts[i]]
+    planets, others = [i for i in order if hosts[i]], [i for i in order if not hosts[i]]
     columns = {
-        "hosts it is sure of": found[:SHOWN],
-        "hosts it misses": found[::-1][:SHOWN],
+        "hosts it is sure of": planets[:SHOWN],
+        "hosts it misses": planets[::-1][:SHOWN],
         "others": others[:SHOWN],
     }
     drawn = pictures.figure(13, 8)
@@ -100,19 +99,19 @@ def light_curves(flux: np.ndarray, hosts: np.ndarray, scores: np.ndarray, file: 
     pictures.save(drawn, file)
 
 
-def folded_transits(flux: np.ndarray, hosts: np.ndarray, found: dict[str, np.ndarray], file: Path) -> None:
+def folded_transits(flux: np.ndarray, hosts: np.ndarray, answers: dict[str, np.ndarray], file: Path) -> None:
     """The best scored hosts folded at the period that the periodogram found."""
-    order = [i for i in np.argsort(-found["score"], kind="stable") if hosts[i]][:SHOWN]
+    order = [i for i in np.argsort(-answers["score"], kind="stable") if hosts[i]][:SHOWN]
     drawn = pictures.figure(11, 6)
     for axes, row in zip(drawn.subplots(2, 2).ravel(), order, strict=False):
-        period = found["period_days"][row]
+        period = answers["period_days"][row]
         phase = np.mod((np.arange(LENGTH) + 0.5) * CADENCE_D / period, 1.0)
         level = np.nan_to_num(flux[row], nan=np.nanmedian(flux[row]))
         # The slow part off, as a person would: a running mean of two days.
         around = np.ones(97)
         level = level - np.convolve(level, around, "same") / np.convolve(np.ones(LENGTH), around, "same")
         axes.plot(phase, level, ".", markersize=1.5, alpha=0.5)
-        axes.set_title(f"period {period:.3f} d, lasts {found['duration_hours'][row]:.1f} h", fontsize=9)
+        axes.set_title(f"period {period:.3f} d, lasts {answers['duration_hours'][row]:.1f} h", fontsize=9)
         axes.set(xlabel="phase", ylabel="flux without trend")
     pictures.save(drawn, file)
 

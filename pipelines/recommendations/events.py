@@ -66,29 +66,29 @@ def pairs(log: Log, visitors: int) -> Pairs:
     return Pairs(visitor[latest], item[latest], strength[latest], first[latest], last[latest], start)
 
 
-def seen_matrix(found: Pairs, items: int) -> sparse.csr_matrix:
+def seen_matrix(seen: Pairs, items: int) -> sparse.csr_matrix:
     """Sparse [visitors, items] of ones where a visitor saw an item."""
-    ones = np.ones(len(found.item), np.float32)
-    return sparse.csr_matrix((ones, found.item, found.start), (len(found.start) - 1, items))
+    ones = np.ones(len(seen.item), np.float32)
+    return sparse.csr_matrix((ones, seen.item, seen.start), (len(seen.start) - 1, items))
 
 
-def fresh_items(found: Pairs, later: Pairs, items: int) -> tuple[sparse.csr_matrix, np.ndarray]:
+def fresh_items(known: Pairs, later: Pairs, items: int) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Sparse [visitors, items] of what visitors see later and had not seen before, and the number of each's."""
-    before, after = seen_matrix(found, items), seen_matrix(later, items)
+    before, after = seen_matrix(known, items), seen_matrix(later, items)
     fresh = sparse.csr_matrix(after - after.multiply(before))
     fresh.eliminate_zeros()
     return fresh, np.diff(fresh.indptr)
 
 
-def popularity(found: Pairs, items: int, half_life: float) -> np.ndarray:
+def popularity(seen: Pairs, items: int, half_life: float) -> np.ndarray:
     """How many visitors saw each item [items], a visitor `half_life` days before the last event counting half."""
-    age = (found.last.max() - found.last) / MS_PER_DAY
-    return np.bincount(found.item, weights=0.5 ** (age / half_life), minlength=items)
+    age = (seen.last.max() - seen.last) / MS_PER_DAY
+    return np.bincount(seen.item, weights=0.5 ** (age / half_life), minlength=items)
 
 
-def trend(found: Pairs, items: int, half_life: float) -> np.ndarray:
+def trend(seen: Pairs, items: int, half_life: float) -> np.ndarray:
     """How much more popular each item [items] is now than over the whole period, 1 for one that keeps its share."""
-    now, ever = popularity(found, items, half_life), np.bincount(found.item, minlength=items)
+    now, ever = popularity(seen, items, half_life), np.bincount(seen.item, minlength=items)
     return (now + 0.5) / (ever + 0.5) * (ever.sum() / now.sum())
 
 
@@ -104,10 +104,10 @@ def strength_biases(log: Log, visitors: int, items: int) -> tuple[float, np.ndar
     return mean, visitor, item
 
 
-def latest(found: Pairs, visitors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def latest(seen: Pairs, visitors: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Items int64 [n, m] that visitors [n] saw, latest first, -1 behind the last, `most` at most; and strengths."""
-    count = np.minimum(found.counts[visitors], most)
+    count = np.minimum(seen.counts[visitors], most)
     place = np.arange(max(int(count.max(initial=0)), 1))
     there = place < count[:, None]
-    at = np.where(there, found.start[visitors][:, None] + place, 0)
-    return np.where(there, found.item[at], -1), np.where(there, found.strength[at], 0).astype(np.float32)
+    at = np.where(there, seen.start[visitors][:, None] + place, 0)
+    return np.where(there, seen.item[at], -1), np.where(there, seen.strength[at], 0).astype(np.float32)

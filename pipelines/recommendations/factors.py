@@ -31,7 +31,7 @@ def solve(known: sparse.csr_matrix, factors: np.ndarray, regularisation: float) 
     Rows with equally many entries are solved together.
     """
     base = inverse(factors, regularisation)
-    found = np.zeros((known.shape[0], factors.shape[1]), np.float32)
+    solved = np.zeros((known.shape[0], factors.shape[1]), np.float32)
     counts = np.diff(known.indptr)
     for count in np.unique(counts[counts > 0]):
         rows = np.flatnonzero(counts == count)
@@ -39,8 +39,8 @@ def solve(known: sparse.csr_matrix, factors: np.ndarray, regularisation: float) 
         for begin in range(0, len(rows), step):
             some = rows[begin : begin + step]
             at = known.indptr[some][:, None] + np.arange(count)
-            found[some] = _fold_in(factors[known.indices[at]], known.data[at], base)
-    return found
+            solved[some] = _fold_in(factors[known.indices[at]], known.data[at], base)
+    return solved
 
 
 def _fold_in(mine: np.ndarray, weight: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -61,15 +61,15 @@ def _fold_in(mine: np.ndarray, weight: np.ndarray, base: np.ndarray) -> np.ndarr
 
 
 def alternate(
-    found: Pairs, items: int, parameters: Mapping[str, Any], seed: int
+    seen: Pairs, items: int, parameters: Mapping[str, Any], seed: int
 ) -> Iterator[tuple[np.ndarray, float]]:
     """After each of `factor_epochs` the items' factors [items, f] and the loss of Hu et al. per known pair.
 
     Visitors with a single item are left out: they do not tell which items go together.
     """
-    weight = np.float32(parameters["confidence"]) * found.strength.astype(np.float32)
-    known = sparse.csr_matrix((weight, found.item, found.start), (len(found.start) - 1, items))
-    known = known[found.counts >= 2]
+    weight = np.float32(parameters["confidence"]) * seen.strength.astype(np.float32)
+    known = sparse.csr_matrix((weight, seen.item, seen.start), (len(seen.start) - 1, items))
+    known = known[seen.counts >= 2]
     regularisation = parameters["regularisation"]
     random = np.random.default_rng(seed)
     factors = random.normal(0, 0.1, (items, parameters["factors"])).astype(np.float32)

@@ -83,24 +83,24 @@ class NetworkScorer(tf.Module):
 
 
 def learn(
-    found: Pairs, items: int, parameters: Mapping[str, Any], seed: int
+    seen: Pairs, items: int, parameters: Mapping[str, Any], seed: int
 ) -> Iterator[tuple[NetworkScorer, float]]:
     """After each epoch the network and its mean loss in nats. Raises ValueError where no visitor saw two items."""
-    context, target = lessons(found)
+    context, target = lessons(seen)
     if not len(target):
         raise ValueError(
             "No visitor saw two items, so nothing tells which items go together. Give it more data."
         )
     tf.random.set_seed(seed)  # negatives and dropout
-    lift = parameters["trend"] * np.log(trend(found, items, parameters["half_life"]))
+    lift = parameters["trend"] * np.log(trend(seen, items, parameters["half_life"]))
     network = NetworkScorer(
-        *first_embeddings(found, items, parameters, seed), lift, parameters["hidden"], seed
+        *first_embeddings(seen, items, parameters, seed), lift, parameters["hidden"], seed
     )
     batch, epochs = min(parameters["batch_size"], len(target)), parameters["epochs"]
     steps = len(target) // batch
     falling = keras.optimizers.schedules.CosineDecay(parameters["learning_rate"], steps * epochs, 0.05)
     optimizer = keras.optimizers.AdamW(falling, weight_decay=parameters["weight_decay"])
-    step = make_step(network, optimizer, found, parameters)
+    step = make_step(network, optimizer, seen, parameters)
     random = np.random.default_rng(seed)
     for epoch in range(epochs):
         order, losses = random.permutation(len(target)), []
@@ -112,39 +112,39 @@ def learn(
 
 
 def first_embeddings(
-    found: Pairs, items: int, parameters: Mapping[str, Any], seed: int
+    known: Pairs, items: int, parameters: Mapping[str, Any], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings [items, f] of an item seen and of an item to judge, equally long: their product times START_LOGIT is
     what the factorisation gives the second for a visitor who has seen the first only."""
-    *_, (item, _) = factors.alternate(found, items, parameters, seed)
+    *_, (item, _) = factors.alternate(known, items, parameters, seed)
     alone = sparse.identity(items, np.float32, "csr") * np.float32(parameters["confidence"])
     seen = factors.solve(alone, item, parameters["regularisation"])
     balance = np.sqrt(np.linalg.norm(seen) / np.linalg.norm(item))
     return (np.sqrt(START_LOGIT) / balance * seen), (np.sqrt(START_LOGIT) * balance * item)
 
 
-def lessons(found: Pairs) -> tuple[np.ndarray, np.ndarray]:
+def lessons(seen: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """For each item [n] of visitors with two or more: their other items [n, CONTEXT], latest first, -1 behind."""
-    counts = found.counts[found.visitor]
+    counts = seen.counts[seen.visitor]
     target = np.flatnonzero(counts >= 2)
-    at = found.start[found.visitor[target]][:, None] + np.arange(CONTEXT)
+    at = seen.start[seen.visitor[target]][:, None] + np.arange(CONTEXT)
     # The target's own place is passed over.
     at += at >= target[:, None]
     there = np.arange(CONTEXT) < counts[target][:, None] - 1
-    return np.where(there, found.item[np.where(there, at, 0)], -1), found.item[target]
+    return np.where(there, seen.item[np.where(there, at, 0)], -1), seen.item[target]
 
 
 def make_step(
     network: NetworkScorer,
     optimizer: keras.optimizers.Optimizer,
-    found: Pairs,
+    seen: Pairs,
     parameters: Mapping[str, Any],
 ) -> Any:
     """A training step (context [n, CONTEXT], target [n]) -> loss, with other items drawn for each batch.
 
     They are drawn by the square root of how often items were seen.
     """
-    drawn_by = np.sqrt(np.bincount(found.item, minlength=network.item.shape[0]))
+    drawn_by = np.sqrt(np.bincount(seen.item, minlength=network.item.shape[0]))
     log_share = tf.constant(np.log(np.maximum(drawn_by, 1e-9) / drawn_by.sum()), tf.float32)
     optimizer.build(network.trainable_variables)
 

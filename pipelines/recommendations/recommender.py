@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from scipy import sparse
 
 from pipelines.recommendations.events import Pairs
 from pipelines.recommendations.features import SEEN_KEY, VISITOR_KEY
 from pipelines.recommendations.ranking import TOP
 
-# Items of a visitor that count, the latest ones: robots have thousands.
-HISTORY = 100
+# Items of a visitor that the scorer looks at, the latest ones: robots have thousands. None of all is offered again.
+HISTORY = 500
+# What popularity adds to a sum of weights at most: less than any weight that tells something.
+TIE = 1e-6
 # (items seen [n, m] latest first, -1 for none, their strengths [n, m]) -> scores [n, items]
 Scorer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -47,6 +50,32 @@ class FactorScorer(tf.Module):
         return tf.matmul(visitor, self.factors, transpose_b=True) * self.lift
 
 
+class SimilarityScorer(tf.Module):
+    """Scores by the sum of weights that the items seen have for others, and popularity where these leave a tie."""
+
+    def __init__(self, weights: sparse.csr_matrix, popular: np.ndarray) -> None:
+        """`weights` [items, items] of an item seen (row) for another; `popular` [items] breaks ties."""
+        super().__init__(name="similarity")
+        counts = np.diff(weights.indptr)
+        place = np.arange(max(int(counts.max(initial=0)), 1))
+        there = place < counts[:, None]
+        at = np.where(there, weights.indptr[:-1, None] + place, 0)
+        indices, data = np.r_[weights.indices, 0], np.r_[weights.data, 0]
+        self.others = tf.Variable(np.where(there, indices[at], 0).astype(np.int32), trainable=False)
+        self.weights = tf.Variable(np.where(there, data[at], 0).astype(np.float32), trainable=False)
+        tie = TIE * popular / max(float(popular.max(initial=0)), 1.0)
+        self.tie = tf.Variable(tie.astype(np.float32), trainable=False)
+
+    def __call__(self, seen: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
+        items = self.tie.shape[0]
+        number = tf.maximum(seen, 0)
+        weights = tf.gather(self.weights, number) * tf.cast(seen >= 0, tf.float32)[..., None]
+        row = tf.range(tf.shape(seen)[0])[:, None, None] * items
+        place = tf.reshape(row + tf.gather(self.others, number), [-1])
+        summed = tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), place, tf.shape(seen)[0] * items)
+        return tf.reshape(summed, [-1, items]) + self.tie
+
+
 class Ranker(tf.Module):
     """A scorer, and what is popular for those of whom nothing is known."""
 
@@ -56,17 +85,25 @@ class Ranker(tf.Module):
         self.popular = tf.Variable(popular.astype(np.float32), trainable=False)
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None, None], tf.int64), tf.TensorSpec([None, None], tf.float32)]
+        input_signature=[
+            tf.TensorSpec([None, None], tf.int64),
+            tf.TensorSpec([None, None], tf.float32),
+            tf.TensorSpec([None, None], tf.int64),
+        ]
     )
-    def top(self, seen: tf.Tensor, strength: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Items [n, TOP] and their scores for items seen [n, m] (-1 for none); -1 and -inf where there are no more."""
+    def top(self, seen: tf.Tensor, strength: tf.Tensor, masked: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Items [n, TOP] and their scores; -1 and -inf where there are no more.
+
+        Scores come from the items seen [n, m] (-1 for none) and their strengths [n, m]; the items `masked` [n, k]
+        (-1 for none; duplicates do no harm) are not offered.
+        """
         items = self.popular.shape[0]
         known = tf.reduce_any(seen >= 0, axis=1, keepdims=True)
         scores = tf.where(known, self.scorer(seen, strength), self.popular[None])
-        # One column more takes the places where nothing was seen.
-        row = tf.broadcast_to(tf.range(tf.shape(seen)[0])[:, None], tf.shape(seen))
-        column = tf.where(seen >= 0, tf.cast(seen, tf.int32), items)
-        gone = tf.fill(tf.shape(seen), -np.inf)
+        # One column more takes the places where nothing is masked.
+        row = tf.broadcast_to(tf.range(tf.shape(masked)[0])[:, None], tf.shape(masked))
+        column = tf.where(masked >= 0, tf.cast(masked, tf.int32), items)
+        gone = tf.fill(tf.shape(masked), -np.inf)
         open_ = tf.tensor_scatter_nd_min(tf.pad(scores, [[0, 0], [0, 1]]), tf.stack([row, column], -1), gone)
         best, number = tf.math.top_k(open_[:, :items], min(TOP, items))
         return tf.cast(tf.where(tf.math.is_inf(best), -1, number), tf.int64), best
@@ -105,10 +142,10 @@ class Recommender(tf.Module):
         """Visitors [n] and items seen [n, k], oldest first, as text -> `items`, `scores` [n, TOP], `known` [n]."""
         named = tf.reverse(self.items.lookup(given), axis=[1])
         past, done = self._history(self.visitors.lookup(visitor))
-        seen = tf.concat([named, past], axis=1)
-        strength = tf.concat([tf.ones_like(named, tf.float32), done], axis=1)
-        seen = _once(seen)
-        number, scores = self.ranker.top(seen, strength)
+        masked = tf.concat([named, past], axis=1)
+        seen = _once(tf.concat([named, past[:, :HISTORY]], axis=1))
+        strength = tf.concat([tf.ones_like(named, tf.float32), done[:, :HISTORY]], axis=1)
+        number, scores = self.ranker.top(seen, strength, masked)
         return {
             "items": tf.gather(self.names, _or_last(number, self.names)),
             "scores": scores,
@@ -116,11 +153,10 @@ class Recommender(tf.Module):
         }
 
     def _history(self, visitor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Items [n, m], latest first, -1 behind the last, and their strengths; nothing for visitor -1."""
+        """All items [n, m], latest first, -1 behind the last, and their strengths; nothing for visitor -1."""
         number = tf.maximum(visitor, 0)
         begin = tf.gather(self.start, number)
-        count = tf.minimum(tf.gather(self.start, number + 1) - begin, HISTORY)
-        count = tf.where(visitor >= 0, count, 0)
+        count = tf.where(visitor >= 0, tf.gather(self.start, number + 1) - begin, 0)
         place = tf.range(tf.reduce_max(tf.concat([count, [0]], axis=0)))
         there = place[None] < count[:, None]
         at = tf.where(there, begin[:, None] + place[None], 0)
@@ -143,11 +179,11 @@ def _table(file: str) -> tf.lookup.StaticHashTable:
 
 def _once(seen: tf.Tensor) -> tf.Tensor:
     """`seen` [n, m] with -1 for what stands further left already."""
-    same = tf.equal(seen[:, :, None], seen[:, None, :])
-    again = tf.reduce_any(
-        tf.linalg.band_part(same, -1, 0) & ~tf.eye(tf.shape(seen)[1], dtype=tf.bool), axis=2
-    )
-    return tf.where(again, tf.constant(-1, tf.int64), seen)
+    order = tf.argsort(seen, axis=1, stable=True)
+    ordered = tf.gather(seen, order, batch_dims=1)
+    again = tf.concat([tf.zeros_like(ordered[:, :1], tf.bool), ordered[:, 1:] == ordered[:, :-1]], axis=1)
+    back = tf.argsort(order, axis=1)
+    return tf.where(tf.gather(again, back, batch_dims=1), tf.constant(-1, tf.int64), seen)
 
 
 def _or_last(number: tf.Tensor, table: tf.Variable) -> tf.Tensor:

@@ -86,18 +86,18 @@ def events(rows: int, seed: int) -> list[Event]:
     crowd = Crowd(random, shop)
     count = round(1.15 * rows / EVENTS_PER_VISITOR) + 10
     ids = random.permutation(count).tolist()
-    found: list[Event] = []
+    events: list[Event] = []
     sizes = np.where(
         random.random(count) < ONE_EVENT, 1, 2 + np.minimum(random.pareto(1.9, count) * 2.4, 200).astype(int)
     )
     clusters = random.choice(len(crowd.liked), count, p=crowd.share)
     starts = random.uniform(0, DAYS, count)
     for visitor in range(count):
-        if len(found) >= rows:
+        if len(events) >= rows:
             break
         visit = Visit(random, shop, crowd.liked[clusters[visitor]], float(starts[visitor]))
-        found += visit.events(ids[visitor], int(sizes[visitor]), len(found))
-    return [found[i] for i in random.permutation(len(found))[:rows]]
+        events += visit.events(ids[visitor], int(sizes[visitor]), len(events))
+    return [events[i] for i in random.permutation(len(events))[:rows]]
 
 
 class Visit:
@@ -112,7 +112,7 @@ class Visit:
 
     def events(self, visitor: int, size: int, transaction: int) -> list[Event]:
         """Up to `size` events and the carts and purchases that follow; fewer where the period ends before."""
-        found: list[Event] = []
+        events: list[Event] = []
         item = cell = -1
         draws = self._random.random((size, 7)).tolist()
         for u in draws:
@@ -126,8 +126,8 @@ class Visit:
             cell, item = self._next(cell, item, u)
             if item < 0:
                 continue
-            found += self._look(visitor, item, u, transaction + len(found))
-        return found
+            events += self._look(visitor, item, u, transaction + len(events))
+        return events
 
     def _next(self, cell: int, item: int, u: list[float]) -> tuple[int, int]:
         week = int(self._day) // 7
@@ -149,9 +149,9 @@ class Visit:
             return FIRST_MS + int(self._day * DAY_MS)
 
         name = self._shop.ids[item]
-        found: list[Event] = [(at(1 + 4 * u[1]), visitor, "view", name, "")]
+        events: list[Event] = [(at(1 + 4 * u[1]), visitor, "view", name, "")]
         if self._random.random() < self._buys:
-            found.append((at(1), visitor, "addtocart", name, ""))
+            events.append((at(1), visitor, "addtocart", name, ""))
             if self._random.random() < 0.32:
-                found.append((at(5), visitor, "transaction", name, str(transaction)))
-        return found
+                events.append((at(5), visitor, "transaction", name, str(transaction)))
+        return events

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 TEXT_KEY, LABEL_KEY, TOKENS_KEY = "text", "label", "tokens_xf"
-# How often the sentence stands in its split: people repeat each other, and the fit weighs that down.
+# How many lines have this text: people repeat each other, and the fit weighs that down.
 COPIES_KEY = "copies"
-# What the rows carry for the Evaluator's slices; a client does not send it.
-SLICE_KEYS = ("sentence", "length")
+# What the rows carry for the evaluation's slices; a client does not send it.
+SLICE_KEYS = ("length",)
 LENGTH = 40
 VOCABULARY = "words"
 FILL, UNKNOWN, FIRST_WORD = 0, 1, 2

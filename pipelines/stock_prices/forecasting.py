@@ -12,13 +12,86 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.stock_prices import kernels
+from pipelines.stock_prices import kernels, volatility
 from pipelines.stock_prices.features import DAY_KEY, DAYS_PER_YEAR, STOCK_KEY, YEAR_KEY
-from pipelines.stock_prices.model import BAND, QUARTER_ENDS, QUARTER_STARTS, History
+from pipelines.stock_prices.histories import BAND, QUARTER_ENDS, QUARTER_STARTS, History
 
 
-class Forecaster(tf.Module):
-    """Constants as variables, so that the SavedModel stores them beside the graph and not inside it."""
+class Stocks(tf.Module):
+    """What is known of which stocks. Constants are variables, so that the SavedModel stores them beside the graph."""
+
+    def __init__(self, histories: Sequence[History]) -> None:
+        super().__init__(name="forecaster")
+        self.stocks = tf.Variable([history.stock for history in histories], trainable=False)
+        self.begin = tf.Variable([history.begin for history in histories], trainable=False, dtype=tf.int64)
+        self.last = tf.Variable([int(h.year[-1]) for h in histories], trainable=False, dtype=tf.int64)
+
+    def index(self, stock: tf.Tensor, year: tf.Tensor) -> tf.Tensor:
+        """The stock's number. InvalidArgument for an unknown stock or year, with what is known."""
+        same = tf.equal(self.stocks, stock)
+        all_names = tf.strings.reduce_join(self.stocks, separator=", ")
+        i = tf.argmax(tf.cast(same, tf.int32))
+        checks = [
+            tf.debugging.Assert(tf.reduce_any(same), ["Stock is not known:", stock, "Known:", all_names]),
+            tf.debugging.Assert(
+                (year >= self.begin[i]) & (year <= self.last[i] + 1),
+                ["Year cannot be forecast:", year, "first:", self.begin[i], "last:", self.last[i] + 1],
+            ),
+        ]
+        with tf.control_dependencies([check for check in checks if check is not None]):
+            return tf.identity(i)
+
+    def curve(self, stock: tf.Tensor, year: tf.Tensor, origin: tf.Tensor, days: tf.Tensor) -> tf.Tensor:
+        """[3, m] float32: mean, lower and upper price at `days` [m] of `year`, as known before day `origin`."""
+        raise NotImplementedError
+
+
+def bands(mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+    """[3, m] float32 prices from mean and variance [m] of their logarithm."""
+    half = BAND * tf.sqrt(variance)
+    return tf.cast(tf.exp(tf.stack([mean, mean - half, mean + half])), tf.float32)
+
+
+class Reverting(Stocks):
+    """The form of volatility.py: the last close, and a variance that returns to what it usually is."""
+
+    def __init__(self, histories: Sequence[History], weights: Mapping[int, np.ndarray]) -> None:
+        """`weights` of volatility.weights for every year from the first `begin` to the one after the last."""
+        super().__init__(histories)
+        width = max(len(history.year) for history in histories)
+        time, price = (np.full((len(histories), width), fill) for fill in (1e6, 0.0))
+        for i, history in enumerate(histories):
+            # Padding lies in the far future, so that no forecast looks at it.
+            time[i, : len(history.year)], price[i, : len(history.year)] = history.time, history.log_price
+        self.time, self.price = tf.Variable(time, trainable=False), tf.Variable(price, trainable=False)
+        self.first = tf.Variable(min(weights), trainable=False, dtype=tf.int64)
+        shares = np.array(volatility.SHARES)
+        combined = np.stack([weights[year] @ shares for year in sorted(weights)])
+        self.weights = tf.Variable(combined, trainable=False)
+
+    def curve(self, stock: tf.Tensor, year: tf.Tensor, origin: tf.Tensor, days: tf.Tensor) -> tf.Tensor:
+        i = self.index(stock, year)
+        now = tf.cast(year, tf.float64)
+        start = now + tf.cast(origin, tf.float64) / DAYS_PER_YEAR - 1e-6
+        known = tf.reduce_sum(tf.cast(self.time[i] < start, tf.int32))
+        time, price = self.time[i][:known], self.price[i][:known]
+        squared = tf.square(price[1:] - price[:-1])
+        per_year = tf.cast(known - 1, tf.float64) / (time[-1] - time[0])
+        age = tf.cast(tf.range(known - 1)[::-1], tf.float64)
+        lives = tf.constant(volatility.HALF_LIVES, tf.float64)[:, None]
+        fading = tf.pow(tf.constant(0.5, tf.float64), age / lives)
+        usual = tf.reduce_mean(squared) * per_year
+        recent = tf.linalg.matvec(fading, squared) / tf.reduce_sum(fading, axis=1) * per_year
+        ahead = tf.maximum(now + tf.cast(days, tf.float64) / DAYS_PER_YEAR - time[-1], 1 / DAYS_PER_YEAR)
+        speeds = tf.constant(volatility.SPEEDS, tf.float64)[:, None]
+        decayed = (1 - tf.exp(-speeds * ahead)) / speeds
+        extra = tf.linalg.matvec(self.weights[year - self.first], recent - usual, transpose_a=True)
+        variance = usual * ahead + tf.linalg.matvec(decayed, extra, transpose_a=True)
+        return bands(tf.fill(tf.shape(ahead), price[-1]), tf.maximum(variance, volatility.LEAST))
+
+
+class Forecaster(Stocks):
+    """The kernels' posterior."""
 
     def __init__(
         self,
@@ -32,11 +105,8 @@ class Forecaster(tf.Module):
         """Per stock: points [s, n, 2] and values [s, n] to condition on; per stock and year to forecast: the log of
         the anchor [s, years] and the hyper-parameters [s, years, parameters] in the order of kernels.START.
         """
-        super().__init__(name="forecaster")
+        super().__init__(histories)
         self.variant, self.names = variant, list(kernels.START[variant])
-        self.stocks = tf.Variable([history.stock for history in histories], trainable=False)
-        self.begin = tf.Variable([history.begin for history in histories], trainable=False, dtype=tf.int64)
-        self.last = tf.Variable([int(h.year[-1]) for h in histories], trainable=False, dtype=tf.int64)
         self.points = tf.Variable(points, trainable=False)
         self.values = tf.Variable(values, trainable=False)
         self.anchors = tf.Variable(anchors, trainable=False)
@@ -65,30 +135,13 @@ class Forecaster(tf.Module):
 
         return tf.cond(year <= self.last[i], known, ahead)
 
-    def _index(self, stock: tf.Tensor, year: tf.Tensor) -> tf.Tensor:
-        """The stock's number. InvalidArgument for an unknown stock or year, with what is known."""
-        same = tf.equal(self.stocks, stock)
-        all_names = tf.strings.reduce_join(self.stocks, separator=", ")
-        i = tf.argmax(tf.cast(same, tf.int32))
-        checks = [
-            tf.debugging.Assert(tf.reduce_any(same), ["Stock is not known:", stock, "Known:", all_names]),
-            tf.debugging.Assert(
-                (year >= self.begin[i]) & (year <= self.last[i] + 1),
-                ["Year cannot be forecast:", year, "first:", self.begin[i], "last:", self.last[i] + 1],
-            ),
-        ]
-        with tf.control_dependencies([check for check in checks if check is not None]):
-            return tf.identity(i)
-
     def curve(self, stock: tf.Tensor, year: tf.Tensor, origin: tf.Tensor, days: tf.Tensor) -> tf.Tensor:
-        """[3, m] float32: mean, lower and upper price at `days` [m] of `year`, as known before day `origin`."""
-        i = self._index(stock, year)
+        i = self.index(stock, year)
         u = tf.cast(days, tf.float64) / DAYS_PER_YEAR
         wanted = tf.stack([tf.fill(tf.shape(u), tf.cast(year, tf.float64)), u], axis=1)
         mean, variance = self._posterior(i, year, origin, wanted)
         anchor, unsure = self._anchor(i, year)
-        mean, half = mean + anchor, BAND * tf.sqrt(variance + unsure)
-        return tf.cast(tf.exp(tf.stack([mean, mean - half, mean + half])), tf.float32)
+        return bands(mean + anchor, variance + unsure)
 
 
 def make_forecaster(
@@ -124,7 +177,7 @@ def weekdays(year: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
     return tf.boolean_mask(days, (weekday > 0) & (weekday < 6))
 
 
-def signatures(forecaster: Forecaster) -> dict[str, Any]:
+def signatures(forecaster: Stocks) -> dict[str, Any]:
     """`serving_default`: stock, year, quarter [n] -> days, mean, lower, upper [n, days]; `serve_examples`: per row.
 
     Quarter 0 is the whole year. `days` are days of the year, Monday to Friday; rows with fewer days than others in

@@ -144,7 +144,7 @@ def fit(
     gpflow.optimizers.Scipy().minimize(
         model.training_loss, model.trainable_variables, options={"maxiter": steps}
     )
-    found = {name: float(parameter.numpy()) for name, parameter in model.kernel.hyper.items()}
-    return {**found, NOISE: float(model.likelihood.variance.numpy())}, float(
+    fitted = {name: float(parameter.numpy()) for name, parameter in model.kernel.hyper.items()}
+    return {**fitted, NOISE: float(model.likelihood.variance.numpy())}, float(
         model.log_marginal_likelihood().numpy()
     )

@@ -11,33 +11,33 @@ from typing import Any
 
 import numpy as np
 
-from components.report_gen import pictures
+from components.report_gen import pictures, reading
 from components.report_gen.context import ReportContext
-from pipelines.stock_prices import backtest
+from pipelines.stock_prices import evaluate
 from pipelines.stock_prices.features import DAYS_PER_YEAR
-from pipelines.stock_prices.model import History
+from pipelines.stock_prices.histories import BAND, History
 
-FORECASTERS = ("", "_rbf_white", "_last_value", "_mean_of_years")
+FORECASTERS = ("", "_rbf_white", "_last_value", "_mean_variance", "_mean_of_years")
 MAX_STOCKS = 4
 
 
 def report(context: ReportContext) -> None:
     """Writes history, normalised_curves, forecast_year, forecast_quarters and backtest as PNG."""
-    found = backtest.read_histories(tuple(context.files("train")), tuple(context.files("eval")))[:MAX_STOCKS]
-    served = backtest.load(context.model)
+    stocks = evaluate.read_histories(tuple(context.files("train")), tuple(context.files("eval")))[:MAX_STOCKS]
+    served = reading.signature(context.model)
     variant = str(context.parameters.get("variant", "model"))
-    history(found, context.folder / "history.png")
-    normalised_curves(found, context.folder / "normalised_curves.png")
-    forecasts(found, served, (0,), context.folder / "forecast_year.png", variant)
-    forecasts(found, served, (1, 2, 3, 4), context.folder / "forecast_quarters.png", variant)
+    history(stocks, context.folder / "history.png")
+    normalised_curves(stocks, context.folder / "normalised_curves.png")
+    forecasts(stocks, served, (0,), context.folder / "forecast_year.png", variant)
+    forecasts(stocks, served, (1, 2, 3, 4), context.folder / "forecast_quarters.png", variant)
     if context.evaluation is not None:
         sums(context.evaluation, variant, context.folder / "backtest.png")
 
 
-def history(found: Sequence[History], file: Path) -> None:
+def history(stocks: Sequence[History], file: Path) -> None:
     """Adjusted closes on a logarithmic axis; the years of the backtest are shaded."""
-    drawn = pictures.figure(9, 2.6 * len(found))
-    for axes, one in zip(np.ravel(drawn.subplots(len(found), 1, squeeze=False)), found, strict=True):
+    drawn = pictures.figure(9, 2.6 * len(stocks))
+    for axes, one in zip(np.ravel(drawn.subplots(len(stocks), 1, squeeze=False)), stocks, strict=True):
         time = one.year + one.day / DAYS_PER_YEAR
         axes.semilogy(time, np.exp(one.curve + one.anchor), lw=0.9)
         axes.axvspan(one.begin, time[-1], color="C1", alpha=0.12, label="forecast in the backtest")
@@ -47,10 +47,10 @@ def history(found: Sequence[History], file: Path) -> None:
     pictures.save(drawn, file)
 
 
-def normalised_curves(found: Sequence[History], file: Path) -> None:
+def normalised_curves(stocks: Sequence[History], file: Path) -> None:
     """What the model sees: each year's log price from the last close of the year before, later years darker."""
-    drawn = pictures.figure(4.6 * len(found), 3.8)
-    for axes, one in zip(np.ravel(drawn.subplots(1, len(found), squeeze=False)), found, strict=True):
+    drawn = pictures.figure(4.6 * len(stocks), 3.8)
+    for axes, one in zip(np.ravel(drawn.subplots(1, len(stocks), squeeze=False)), stocks, strict=True):
         years = np.unique(one.year)
         for year in years:
             rows = one.year == year
@@ -67,16 +67,16 @@ def normalised_curves(found: Sequence[History], file: Path) -> None:
 
 
 def forecasts(
-    found: Sequence[History], served: Any, quarters: Sequence[int], file: Path, variant: str
+    stocks: Sequence[History], served: Any, quarters: Sequence[int], file: Path, variant: str
 ) -> None:
     """Mean and band of the last two years of each stock that are (nearly) whole, with the closes that came."""
-    drawn = pictures.figure(5.2 * len(found), 7.0)
-    cells = drawn.subplots(2, len(found), squeeze=False)
-    for column, one in enumerate(found):
+    drawn = pictures.figure(5.2 * len(stocks), 7.0)
+    cells = drawn.subplots(2, len(stocks), squeeze=False)
+    for column, one in enumerate(stocks):
         whole = [year for year in range(one.begin, int(one.year[-1]) + 1) if (one.year == year).sum() > 200]
         for row, year in enumerate(whole[-2:]):
             axes = cells[row, column]
-            for period in backtest.periods([one]):
+            for period in evaluate.periods([one]):
                 if period.year == year and period.quarter in quarters:
                     _draw(axes, served, period)
             axes.set(title=f"{one.stock} {year}, {variant}", xlabel="day of the year", ylabel="price")
@@ -87,9 +87,9 @@ def forecasts(
     pictures.save(drawn, file)
 
 
-def _draw(axes: Any, served: Any, period: backtest.Period) -> None:
-    mean, deviation = backtest.ask(served, period)
-    half = backtest.BAND * deviation
+def _draw(axes: Any, served: Any, period: evaluate.Period) -> None:
+    mean, deviation = evaluate.ask(served, period)
+    half = BAND * deviation
     axes.fill_between(
         period.days, np.exp(mean - half), np.exp(mean + half), color="C0", alpha=0.2, label="95 % band"
     )
@@ -99,14 +99,12 @@ def _draw(axes: Any, served: Any, period: backtest.Period) -> None:
 
 def sums(evaluation: Path, variant: str, file: Path) -> None:
     """RMSE, coverage and NLL of model and references for years and quarters."""
-    import tensorflow_model_analysis as tfma
-
-    measured = tfma.load_eval_result(str(evaluation)).get_metrics_for_all_slices()
+    measured = reading.evaluation(evaluation)
     drawn = pictures.figure(11, 3.8)
     titles = {"rmse": "RMSE of the log price", "coverage": "coverage of the band", "nll": "NLL, nats per day"}
     for axes, (metric, title) in zip(drawn.subplots(1, 3), titles.items(), strict=True):
         for offset, kind in ((-0.2, "year"), (0.2, "quarter")):
-            values = [measured[(("period", kind),)][f"{metric}{name}"]["doubleValue"] for name in FORECASTERS]
+            values = [measured[(("period", kind),)][f"{metric}{name}"] for name in FORECASTERS]
             axes.bar(np.arange(len(values)) + offset, values, 0.38, label=kind)
         if metric == "coverage":
             axes.axhline(0.95, color="black", lw=0.8, ls="--")

@@ -9,15 +9,12 @@ same number of tracks, which real ones do not; symbols are simpler than real one
 from __future__ import annotations
 
 import io
-import shutil
-import urllib.error
-import urllib.request
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.base.project import ProjectError
+from pipelines.base import archives
 from pipelines.traffic_signs.features import CLASSES
 from pipelines.traffic_signs.project import PROJECT
 from pipelines.traffic_signs.rows import BOX_COLUMNS, SPLITS
@@ -37,22 +34,15 @@ def fetch(folder: Path) -> None:
         "Put the archive, or its class folders with the GT-*.csv, into a folder and pass it: "
         "viaduct run traffic_signs --profile full --data FOLDER."
     )
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as file:
-            shutil.copyfileobj(response, file, 1 << 20)
-    except (urllib.error.URLError, OSError) as error:
-        raise ProjectError(f"{PROJECT.name}: {url} cannot be fetched: {error}. {other_way}") from error
-    try:
-        with zipfile.ZipFile(target) as archive:
-            broken = archive.testzip()
-            pictures = sum(name.endswith(".ppm") for name in archive.namelist())
-    except zipfile.BadZipFile as error:
-        raise ProjectError(f"{PROJECT.name}: {url} is no zip archive. {other_way}") from error
-    if broken or pictures != OFFICIAL_PICTURES:
-        raise ProjectError(
-            f"{PROJECT.name}: {ARCHIVE} has {pictures:,} pictures, first broken member {broken!r}; expected "
-            f"{OFFICIAL_PICTURES:,} and none. {other_way}"
-        )
+    archives.fetch_zip(
+        PROJECT.name,
+        url,
+        target,
+        lambda name: name.endswith(".ppm"),
+        "pictures",
+        OFFICIAL_PICTURES,
+        other_way,
+    )
 
 
 def sample(folder: Path, rows: int, seed: int) -> None:

@@ -6,6 +6,7 @@ each sample's own opinion; `serve_examples` takes serialized tf.Examples. See po
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +21,15 @@ if TYPE_CHECKING:
     import tf_keras as keras
 
 SHUFFLE_ROWS = 5_000
+NO_SIGN = -1  # the label of a spoiled picture
 
 
 def run_fn(fn_args: Any) -> None:
-    """Fits the posterior to the training split and exports it; the tune split only draws curves."""
+    """Fits the posterior to the training split and exports it; the tune split draws curves and says what is no sign."""
     import tensorflow as tf
-    import tensorflow_transform as tft
-    import tf_keras as keras
 
-    keras.utils.set_random_seed(1)
-    parameters = training.parameters(fn_args)
-    transformed = tft.TFTransformOutput(fn_args.transform_output)
-    spec = transformed.transformed_feature_spec()
+    run = training.Run.of(fn_args, seed=1)
+    parameters, spec = run.parameters, run.spec
     batch = parameters["batch_size"]
     rows = training.dataset(fn_args.train_files, spec, LABEL_KEY, 1024)
     count = int(rows.reduce(tf.constant(0), lambda total, one: total + tf.shape(one[1])[0]))
@@ -43,34 +41,68 @@ def run_fn(fn_args: Any) -> None:
     training.fit(
         model,
         fn_args,
-        train.map(augmented, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE),
+        train.map(
+            functools.partial(augmented, parameters["exposure"]), num_parallel_calls=tf.data.AUTOTUNE
+        ).prefetch(tf.data.AUTOTUNE),
         tune.map(plain),
         parameters["epochs"],
         callbacks=[warm_up(weight, parameters, count)],
     )
     posterior = monte_carlo.make_posterior(read_posterior(model))
-    training.export(posterior, fn_args, signatures(posterior, transformed))
+    posterior.most_doubt.assign(most_doubt(posterior, tune.map(plain), parameters["refused"]))
+    training.export(posterior, fn_args, signatures(posterior, run.transformed))
 
 
 def compile_model(model: keras.Model, parameters: dict[str, Any], steps_per_epoch: int) -> None:
-    """Cross entropy, to which the model adds its divergence; Adam under a cosine."""
+    """Cross entropy per sign and `exposure` spoiled ones, to which the model adds its divergence; Adam under a cosine.
+
+    A spoiled picture (label NO_SIGN) is asked for no class more than for any other (Hendrycks, Mazeika, Dietterich
+    2019): its loss is the cross entropy of the uniform distribution. Both metrics are of signs alone.
+    """
+    import tensorflow as tf
     import tf_keras as keras
+
+    def whole(labels: tf.Tensor) -> tf.Tensor:
+        """As int64 [n]: Keras gives labels as what the logits are."""
+        return tf.cast(tf.reshape(labels, [-1]), tf.int64)
+
+    def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        labels = whole(labels)
+        of_signs = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits)
+        of_others = tf.reduce_logsumexp(logits, axis=1) - tf.reduce_mean(logits, axis=1)
+        # Keras takes the mean over all rows; the divergence's weight is meant for one over signs.
+        return tf.where(labels == NO_SIGN, of_others, of_signs) * (1 + parameters["exposure"])
+
+    def accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        labels = whole(labels)
+        return tf.cast(tf.argmax(logits, axis=1) == labels, tf.float32)[labels != NO_SIGN]
+
+    def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        labels = whole(labels)
+        shown = labels != NO_SIGN
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels[shown], logits[shown])
 
     steps = parameters["epochs"] * steps_per_epoch
     falling = keras.optimizers.schedules.CosineDecay(parameters["learning_rate"], steps)
     model.compile(
         keras.optimizers.Adam(falling, clipnorm=5.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        [
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-        ],
+        loss,
+        [accuracy, cross_entropy],
     )
 
 
-def augmented(rows: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A parsed batch -> (equalised pictures [n, 32, 32] that were moved, labels [n, 1])."""
-    return features.equalise(augmentation.move(rows[CROP_KEY])), labels
+def augmented(exposure: float, rows: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A parsed batch -> (equalised pictures [m, 32, 32] that were moved, labels [m, 1]); the last are spoiled.
+
+    m is n + `exposure` n: so many of the moved pictures come once more as what is no sign.
+    """
+    import tensorflow as tf
+
+    moved = augmentation.move(rows[CROP_KEY])
+    count = tf.cast(exposure * tf.cast(tf.shape(labels)[0], tf.float32), tf.int32)
+    pictures = tf.concat([moved, augmentation.spoil(moved[:count])], axis=0)
+    others = tf.fill([count, 1], tf.constant(NO_SIGN, labels.dtype))
+    return features.equalise(pictures), tf.concat([labels, others], axis=0)
 
 
 def plain(rows: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -91,6 +123,18 @@ def warm_up(weight: tf.Variable, parameters: dict[str, Any], count: int) -> kera
         weight.assign(parameters["divergence"] / count * min(1.0, (epoch + 1) / rising))
 
     return keras.callbacks.LambdaCallback(on_epoch_begin=set_weight)
+
+
+def most_doubt(posterior: Any, tune: tf.data.Dataset, refused: float) -> float:
+    """The entropy that all but the share `refused` of the tune split's signs stay below."""
+    import numpy as np
+    import tensorflow as tf
+
+    doubts = [
+        monte_carlo.predict(posterior, pictures, tf.fill([tf.shape(pictures)[0]], monte_carlo.DEFAULT_DRAWS))
+        for pictures, _ in tune
+    ]
+    return float(np.quantile(np.concatenate([answer["entropy"].numpy() for answer in doubts]), 1 - refused))
 
 
 def read_posterior(model: keras.Model) -> list[tuple[Any, Any, Any]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.base.digest import source_digest
 from pipelines.base.paths import Paths
-from pipelines.base.project import Settings
-from pipelines.base.spine import assemble, input_base, input_config, range_config, spine
+from pipelines.base.settings import Settings
+from pipelines.base.spine import assemble, raw, report, spine
 from pipelines.traffic_signs.project import PROJECT
 from pipelines.traffic_signs.rows import SPLITS
 
@@ -19,28 +19,16 @@ if TYPE_CHECKING:
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     """The fit sees `train`, its curves `tune`, the Evaluator `eval`: three sets of physical signs."""
     from components.function_example_gen.component import FunctionExampleGen
-    from components.report_gen.component import ReportGen
 
-    base = input_base(paths, settings)
+    classes = has_class_folders(settings.data or str(paths.data))
     example_gen = FunctionExampleGen(
-        input_base=base,
-        input_config=input_config(paths, settings, "*/*" if has_class_folders(base) else "*"),
+        **raw(paths, settings, "*/*" if classes else "*"),
         function="pipelines.traffic_signs.rows.read_rows",
         code=source_digest("pipelines.traffic_signs.rows"),
         splits=SPLITS,
-        range_config=range_config(settings),
     )
     nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
-    trainer = next(node for node in nodes if node.id == "Trainer")
-    # Pictures beside the spine, so that a push does not wait for them.
-    report_gen = ReportGen(
-        report_fn="pipelines.traffic_signs.report.report",
-        model=trainer.outputs["model"],
-        examples=example_gen.outputs["examples"],
-        model_run=trainer.outputs["model_run"],
-        custom_config={"code": source_digest("pipelines.traffic_signs.report")},
-    )
-    return assemble(PROJECT, paths, settings, [*nodes, report_gen])
+    return assemble(PROJECT, paths, settings, [*nodes, report(PROJECT, settings, nodes)])
 
 
 def has_class_folders(base: str) -> bool:

@@ -7,6 +7,7 @@ depends on the picture and the number of draws alone, never on its neighbours in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,16 @@ DEFAULT_DRAWS, MAX_DRAWS = 32, 1000
 
 
 def make_posterior(layers: Layers) -> tf.Module:
-    """A module with the variables `means`, `deviations` and `biases`, one of each per layer."""
+    """A module with the variables `means`, `deviations` and `biases`, one of each per layer, and `most_doubt`.
+
+    That is the entropy above which a picture is called no sign: infinite until somebody assigns another.
+    """
     import tensorflow as tf
 
     posterior = tf.Module(name="posterior")
     for name, values in zip(("means", "deviations", "biases"), zip(*layers, strict=True), strict=True):
         setattr(posterior, name, [tf.Variable(value, trainable=False, name=name) for value in values])
+    posterior.most_doubt = tf.Variable(math.inf, trainable=False, dtype=tf.float32, name="most_doubt")
     return posterior
 
 
@@ -72,7 +77,7 @@ def predict(posterior: Any, images: tf.Tensor, draws: tf.Tensor) -> dict[str, tf
         (tf.constant(0), tf.zeros([count, CLASSES]), tf.zeros([count])),
     )
     number = tf.cast(draws, tf.float32)
-    return summarise(total / number[:, None], doubts / number)
+    return summarise(total / number[:, None], doubts / number, posterior.most_doubt)
 
 
 def opinions(posterior: Any, images: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -87,11 +92,14 @@ def opinions(posterior: Any, images: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     return tf.transpose(each, [1, 0, 2])
 
 
-def summarise(probabilities: tf.Tensor, mean_entropy: tf.Tensor) -> dict[str, tf.Tensor]:
+def summarise(
+    probabilities: tf.Tensor, mean_entropy: tf.Tensor, most_doubt: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """Mean probabilities [n, 43] and the draws' mean entropy [n] -> what a signature answers, entropies in nats.
 
     `entropy` is of the mean probabilities (all doubt); `mutual_information` between label and weights is the part of
-    it that more data of this kind would take away: entropy less mean entropy (Houlsby et al. 2011).
+    it that more data of this kind would take away: entropy less mean entropy (Houlsby et al. 2011). `is_sign` is 0
+    where the entropy is above `most_doubt`: not a sign, whatever the label.
     """
     import tensorflow as tf
 
@@ -99,6 +107,7 @@ def summarise(probabilities: tf.Tensor, mean_entropy: tf.Tensor) -> dict[str, tf
     return {
         "probabilities": probabilities,
         "label": tf.argmax(probabilities, axis=1),
+        "is_sign": tf.cast(total <= most_doubt, tf.int64),
         "entropy": total,
         # Rounding may leave a difference of two equal numbers below zero.
         "mutual_information": tf.maximum(total - mean_entropy, 0.0),

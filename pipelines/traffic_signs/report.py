@@ -1,4 +1,4 @@
-"""Pictures of a trained posterior: what it was shown, how draws agree, whom to believe, what the weights became.
+"""Pictures of a trained posterior: what it was shown, how draws agree, whom to believe, what it takes for a sign.
 
 Drawn from the evaluation split, but for the learning curves. It decides nothing; bars are the Evaluator's.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from components.report_gen import pictures
+from components.report_gen import pictures, reading
 from components.report_gen.context import ReportContext
+from pipelines.traffic_signs.evaluate import BINS, Opinions, Others, ask, ask_others, entropy, most_doubt
 from pipelines.traffic_signs.features import CLASSES
-from pipelines.traffic_signs.judging import BINS, Opinions, ask, entropy
 from pipelines.traffic_signs.signs import NAMES
 
 DRAWS = 200
@@ -23,7 +22,9 @@ LAYERS = ("convolution 1", "convolution 2", "dense 1", "dense 2", "logits")
 
 
 def report(context: ReportContext) -> None:
-    """Writes learning_curves, sample, accuracy_over_draws, histograms, calibration, unsure, confusions, weights."""
+    """Writes learning_curves, sample, unsure, accuracy_over_draws, histograms, calibration, confusions, weights and
+    what is taken for a sign: no_signs, no_signs_sample.
+    """
     folder = context.folder
     curves = pictures.read_curves(context.training_logs)
     pictures.learning_curves(curves, folder / "learning_curves.png", ("cross_entropy", "accuracy"))
@@ -36,6 +37,13 @@ def report(context: ReportContext) -> None:
     histograms(told, doubt, folder / "histograms.png")
     calibration(told, doubt, folder / "calibration.png")
     confusions(told, folder / "confusions.png")
+    others, most = ask_others(context.model, told.images), most_doubt(context.model)
+    no_signs(doubt, others, most, folder / "no_signs.png")
+    surest = np.argsort(entropy(others.mean))[:SHOWN]
+    captions = [f"{others.kinds[i]} > {others.mean[i].argmax()}: {others.mean[i].max():.0%}" for i in surest]
+    thumbs = np.stack([_thumb(others.images[i]) for i in surest])
+    title = "Pictures that are no signs, the surest first (what > said)"
+    pictures.image_grid(thumbs, captions, folder / "no_signs_sample.png", title=title)
     weights(context.model, folder / "weights.png")
 
 
@@ -109,6 +117,24 @@ def calibration(told: Opinions, doubt: np.ndarray, file: Path) -> None:
     pictures.save(drawn, file)
 
 
+def no_signs(doubt: np.ndarray, others: Others, most: float, file: Path) -> None:
+    """Entropies of signs and of each kind of picture that is none, with the limit above which it is called so."""
+    groups = {"signs": doubt} | {
+        str(kind): entropy(others.mean[others.kinds == kind]) for kind in np.unique(others.kinds)
+    }
+    drawn = pictures.figure(9, 0.8 + 0.5 * len(groups))
+    axes = drawn.subplots()
+    for place, values in enumerate(groups.values()):
+        # Side by side a little, so that equal values show.
+        axes.scatter(values, place + np.linspace(-0.3, 0.3, len(values)), s=4, alpha=0.6)
+    taken = [f"{name}: {(values <= most).mean():.1%} taken" for name, values in groups.items()]
+    axes.set_yticks(range(len(groups)), taken)
+    if np.isfinite(most):
+        axes.axvline(most, color="black", lw=1)
+    axes.set(xlabel="entropy in nats; above the line: not a sign", title="What is taken for a sign")
+    pictures.save(drawn, file)
+
+
 def confusions(told: Opinions, file: Path, most: int = 15) -> None:
     """The pairs (is, said) that were mistaken most often."""
     said = told.mean.argmax(axis=1)
@@ -125,9 +151,7 @@ def confusions(told: Opinions, file: Path, most: int = 15) -> None:
 
 def weights(model: Path, file: Path) -> None:
     """Posterior means and deviations of every layer's weights."""
-    import tensorflow as tf
-
-    loaded: Any = tf.saved_model.load(str(model))
+    loaded = reading.saved_model(model)
     drawn = pictures.figure(9, 2.1 * len(LAYERS))
     layers = zip(drawn.subplots(len(LAYERS), 2), LAYERS, loaded.means, loaded.deviations, strict=True)
     for (left, middle), name, means, deviations in layers:

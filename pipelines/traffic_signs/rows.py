@@ -11,15 +11,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.base.project import ProjectError
+from pipelines.base import archives
+from pipelines.base.errors import ProjectError
 from pipelines.traffic_signs.features import BOX_KEY, CLASSES, IMAGE_KEY, LABEL_KEY
 from pipelines.traffic_signs.signs import SIGNS
 
@@ -28,7 +28,6 @@ SPLITS = ("train", "tune", "eval")
 EVAL_SHARE, TUNE_SHARE = 0.2, 0.15
 PICTURES = (".png", ".ppm")
 BOX_COLUMNS = ("Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2")
-Read = Callable[[], bytes]
 
 
 class Picture(NamedTuple):
@@ -38,14 +37,14 @@ class Picture(NamedTuple):
     label: int
     track: str
     box: tuple[int, ...]
-    read: Read
+    read: archives.Read
 
 
 def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(split, row) of every picture in `files`, in an order that looks random and never changes."""
     pictures = find(files)
     splits = assign({(picture.label, picture.track) for picture in pictures})
-    for picture in sorted(pictures, key=lambda found: _digest(found.name)):
+    for picture in sorted(pictures, key=lambda picture: _digest(picture.name)):
         image = picture.read()
         row = {
             IMAGE_KEY: image,
@@ -61,14 +60,14 @@ def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tup
 
 def find(files: Sequence[Path]) -> list[Picture]:
     """Every picture with its annotation. Raises ProjectError for one without, or a name that says no track."""
-    found: dict[str, Read] = {}
+    readers: dict[str, archives.Read] = {}
     for file in files:
-        for path, read in _members(file):
+        for path, read in archives.members("traffic_signs", file):
             # Class folder and file name: what is above differs between archives.
-            found["/".join(path.parts[-2:])] = read
-    boxes = dict(_annotations(found))
+            readers["/".join(path.parts[-2:])] = read
+    boxes = dict(_annotations(readers))
     pictures = []
-    for key in sorted(found):
+    for key in sorted(readers):
         folder, _, name = key.rpartition("/")
         if PurePosixPath(name).suffix.lower() not in PICTURES:
             continue
@@ -83,7 +82,7 @@ def find(files: Sequence[Path]) -> list[Picture]:
                 f"traffic_signs: {key!r} has no sign box; expected a row in annotations.csv or in the GT-*.csv "
                 "of its folder."
             )
-        pictures.append(Picture(key, int(folder), parts[-2], boxes[key], found[key]))
+        pictures.append(Picture(key, int(folder), parts[-2], boxes[key], readers[key]))
     if not pictures:
         raise ProjectError(
             f"traffic_signs: no {' or '.join(PICTURES)} in {[str(f) for f in files][:5]}; expected images.zip with "
@@ -92,23 +91,9 @@ def find(files: Sequence[Path]) -> list[Picture]:
     return pictures
 
 
-def _members(file: Path) -> Iterator[tuple[PurePosixPath, Read]]:
-    """(path, reader) of a file, or of each file in it if it is a zip."""
-    if file.suffix != ".zip":
-        yield PurePosixPath(file.as_posix()), file.read_bytes
-        return
-    try:
-        archive = zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
-        raise ProjectError(f"traffic_signs: {file} is no zip archive; fetch it again.") from error
-    for name in archive.namelist():
-        if not name.endswith("/"):
-            yield PurePosixPath(name), lambda name=name: archive.read(name)  # type: ignore[misc]
-
-
-def _annotations(found: Mapping[str, Read]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _annotations(readers: Mapping[str, archives.Read]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """(picture, box) of every row of every CSV among the files."""
-    for key, read in found.items():
+    for key, read in readers.items():
         folder, _, name = key.rpartition("/")
         if not name.endswith(".csv"):
             continue

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 # A folder is asked at most this often whether its files changed since they failed to load.
 REPAIR_CHECK_S = 0.5
 ENDED_STATES_KEPT = 100
+# Where the system gives no thread for a load or an unload, the step is tried again after this long.
+THREAD_RETRY_S = 1.0
 
 
 class Manager:
@@ -39,6 +41,7 @@ class Manager:
     `load(id, path)` runs in a worker thread and returns the servable or raises LoadFailed;
     `fingerprint(path)` tells whether a failed version's files have changed, which is worth another attempt.
     `on_state` is called with every change of state, under the manager's lock: it must be quick.
+    `hold(id, path)` is called in the same way when a version has loaded; True keeps it from requests until `admit`.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class Manager:
         load_threads: int = 1,
         fingerprint: Callable[[str], object] = lambda path: None,
         on_state: Callable[[ServableState], None] = lambda state: None,
+        hold: Callable[[ServableId, str], bool] = lambda id, path: False,
     ) -> None:
+        self._hold = hold
         self._load = load
         self._policy = policy
         self._max_retries = max_retries
@@ -62,17 +67,19 @@ class Manager:
         self._models: dict[str, list[Harness]] = {}
         self._states: dict[str, dict[int, ServableState]] = {}
         self._serving: Mapping[tuple[str, int | None], Harness] = {}
+        self._preferred: dict[str, int] = {}
         self._changed = threading.Condition(threading.RLock())
         self._loading = 0
         self._stopping = False
         self._work = False
+        self._again = 0.0
         self._thread = threading.Thread(target=self._run, name="model-manager", daemon=True)
         self._thread.start()
 
     # What requests use.
 
     def acquire(self, name: str, version: int | None = None) -> Handle:
-        """A handle on the version (None: the highest one that is available). Raises ServableNotFound."""
+        """A handle on the version (None: the preferred, else the highest available one). Raises ServableNotFound."""
         while True:
             harness = self._serving.get((name, version))
             if harness is None:
@@ -80,6 +87,15 @@ class Manager:
             if harness.acquire():
                 return Handle(harness)
             # It was retired between the two lines; the map that requests read has changed already.
+
+    def on_its_way(self, name: str, version: int | None = None) -> bool:
+        """Whether the version (None: any) is wanted and loading for the first time: asking again makes sense."""
+        with self._changed:
+            return any(
+                h.aspired and h.error is None and h.phase in (Phase.NEW, Phase.LOADING, Phase.READY)
+                for h in self._models.get(name, ())
+                if version in (None, h.id.version)
+            )
 
     def states(self, name: str) -> dict[int, ServableState]:
         """States of every version of the model that was ever seen, newest version first."""
@@ -109,6 +125,16 @@ class Manager:
                 elif old.error is not None and old.phase in (Phase.ERROR, Phase.LOADING):
                     self._retry_if_repaired(old)
             self._wake()
+
+    def prefer(self, name: str, version: int | None) -> None:
+        """Says which version answers requests that name none, whenever it is available; None: the highest one."""
+        with self._changed:
+            if version is None:
+                self._preferred.pop(name, None)
+            else:
+                self._preferred[name] = version
+            if not self._stopping:
+                self._rebuild_map()
 
     def _retry_if_repaired(self, harness: Harness) -> None:
         if harness.phase is Phase.LOADING and harness.next_try == 0.0:
@@ -150,6 +176,7 @@ class Manager:
             self._stopping = True
             self._wake()
             harnesses = [h for hs in self._models.values() for h in hs if h.phase is Phase.READY]
+            harnesses += [h for hs in self._models.values() for h in hs if self._held(h)]
             self._serving = {}
         self._thread.join(timeout=drain_s)
         deadline = time.monotonic() + drain_s
@@ -169,6 +196,7 @@ class Manager:
             while not self._stopping:
                 self._changed.wait_for(lambda: self._work or self._stopping, self._next_wait())
                 self._work = False
+                self._again = 0.0
                 for name in list(self._models):
                     self._step(name)
                 self._changed.notify_all()
@@ -180,6 +208,8 @@ class Manager:
             for h in hs
             if h.phase is Phase.LOADING and h.next_try > 0.0
         ]
+        if self._again:
+            due.append(self._again)
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _step(self, name: str) -> None:
@@ -189,6 +219,8 @@ class Manager:
             if not harness.aspired and idle:
                 harnesses.remove(harness)
                 self._publish(harness, State.END, harness.error)
+            elif not harness.aspired and self._held(harness):
+                self._start_unload(harness)
         now = time.monotonic()
         for harness in harnesses:
             if harness.phase is Phase.LOADING and harness.attempts == 0 and harness.next_try == 0.0:
@@ -201,29 +233,44 @@ class Manager:
                 break
             kind, harness = action
             if kind == "unload":
-                self._start_unload(harness)
-            elif self._loading >= self._load_threads:
-                break
+                started = self._start_unload(harness)
             else:
-                self._start_load(harness)
+                started = self._loading < self._load_threads and self._start_load(harness)
+            if not started:
+                break
         if not harnesses:
             self._models.pop(name, None)
 
-    def _start_load(self, harness: Harness) -> None:
+    def _start_load(self, harness: Harness) -> bool:
+        # The thread cannot say that it is done before this one gives up the lock, so the books are right by then.
+        if not self._in_thread("model-load", self._load_one, harness):
+            if harness.next_try > 0.0:
+                harness.next_try = self._again
+            return False
         harness.phase = Phase.LOADING
         harness.next_try = 0.0
         harness.attempts += 1
         self._loading += 1
         if harness.error is None:
             self._publish(harness, State.LOADING)
-        thread = threading.Thread(target=self._load_one, args=(harness,), name="model-load", daemon=True)
-        thread.start()
+        return True
+
+    def _in_thread(self, name: str, target: Callable[[Harness], None], harness: Harness) -> bool:
+        """Whether a thread could be started; if not, the manager looks again before long."""
+        try:
+            threading.Thread(target=target, args=(harness,), name=name, daemon=True).start()
+        except RuntimeError as error:
+            logger.error("No thread for %s of %s: %s; trying again", name, harness.id, error)
+            self._again = time.monotonic() + THREAD_RETRY_S
+            return False
+        return True
 
     def _load_one(self, harness: Harness) -> None:
-        seen = self._fingerprint(harness.path)
+        seen: object = None
         servable: Servable | None = None
         error: tuple[str, str] | None = None
         try:
+            seen = self._fingerprint(harness.path)
             servable = self._load(harness.id, harness.path)
         except LoadFailed as failure:
             error = (failure.code, failure.message)
@@ -245,6 +292,23 @@ class Manager:
     def _loaded(self, harness: Harness, servable: Servable) -> None:
         harness.servable = servable
         harness.error = None
+        if not self._hold(harness.id, harness.path):
+            self._admit(harness)
+
+    def admit(self, id: ServableId, path: str) -> None:
+        """Lets requests see a version that `hold` kept back; does nothing where there is none."""
+        with self._changed:
+            for harness in self._models.get(id.name, ()):
+                if self._held(harness) and (harness.id, harness.path) == (id, path):
+                    self._admit(harness)
+                    self._wake()
+                    return
+
+    @staticmethod
+    def _held(harness: Harness) -> bool:
+        return harness.phase is Phase.LOADING and harness.servable is not None
+
+    def _admit(self, harness: Harness) -> None:
         harness.phase = Phase.READY
         if not self._stopping:
             self._rebuild_map()
@@ -265,11 +329,15 @@ class Manager:
             harness.next_try = time.monotonic() + max(self._retry_interval_s, 1e-3)
             self._publish(harness, State.LOADING, error)
 
-    def _start_unload(self, harness: Harness) -> None:
-        harness.phase = Phase.UNLOADING
+    def _start_unload(self, harness: Harness) -> bool:
+        before, harness.phase = harness.phase, Phase.UNLOADING
         self._rebuild_map()
+        if not self._in_thread("model-unload", self._unload_one, harness):
+            harness.phase = before
+            self._rebuild_map()
+            return False
         self._publish(harness, State.UNLOADING)
-        threading.Thread(target=self._unload_one, args=(harness,), name="model-unload", daemon=True).start()
+        return True
 
     def _unload_one(self, harness: Harness) -> None:
         harness.retire()
@@ -302,6 +370,9 @@ class Manager:
             for harness in sorted(ready, key=lambda h: (h.id.version, h.aspired)):
                 serving[name, harness.id.version] = harness
                 serving[name, None] = harness
+            preferred = serving.get((name, self._preferred.get(name)))
+            if preferred is not None:
+                serving[name, None] = preferred
         self._serving = serving
 
     def _publish(self, harness: Harness, state: State, error: tuple[str, str] | None = None) -> None:

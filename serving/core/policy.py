@@ -64,20 +64,20 @@ class VersionPolicy:
 
 
 def select_versions(
-    policy: VersionPolicy, found: Collection[int], broken: Collection[int] = ()
+    policy: VersionPolicy, versions: Collection[int], broken: Collection[int] = ()
 ) -> frozenset[int]:
-    """The wanted ones among the `found` versions.
+    """The wanted ones among `versions`.
 
     `broken` versions stay wanted (they may be repaired), but under "latest" each one also makes the next
     older version wanted, so that a push that cannot load never leaves a restarted server without a model.
     """
     if policy.kind == "all":
-        return frozenset(found)
+        return frozenset(versions)
     if policy.kind == "specific":
-        return frozenset(found) & policy.specific
+        return frozenset(versions) & policy.specific
     chosen: set[int] = set()
     working = 0
-    for version in sorted(found, reverse=True):
+    for version in sorted(versions, reverse=True):
         if working >= policy.count:
             break
         chosen.add(version)

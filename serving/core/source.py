@@ -35,13 +35,13 @@ class Monitored:
 
 def find_versions(base_path: str) -> dict[int, str]:
     """Version numbers under `base_path` with their folders. Raises OSError where it cannot be listed."""
-    found: dict[int, str] = {}
+    versions: dict[int, str] = {}
     with os.scandir(base_path) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
             digits = entry.name.isascii() and entry.name.isdigit()
             if digits and int(entry.name) <= MAX_VERSION and entry.is_dir():
-                found[int(entry.name)] = entry.path
-    return found
+                versions[int(entry.name)] = entry.path
+    return versions
 
 
 def fingerprint(path: str) -> object:
@@ -66,11 +66,21 @@ def _arriving(path: str) -> bool:
         return True
 
 
+Choose = Callable[[Monitored, Collection[int], Collection[int]], Collection[int]]
+
+
+def by_policy(model: Monitored, versions: Collection[int], broken: Collection[int]) -> Collection[int]:
+    """The usual way to choose among a model's versions."""
+    return select_versions(model.policy, versions, broken)
+
+
 class Source:
     """Polls the configured models and calls `aspire(name, {version: folder})`.
 
     `aspire` is called for every readable model at every poll (it must be idempotent), and once with `{}` for
-    a model that left the configuration. `broken(name)` names the versions that failed to load. Thread-safe.
+    a model that left the configuration. `broken(name)` names the versions that failed to load. `choose(model,
+    versions, broken)` says which are wanted; one that is wanted without being there is asked for under the folder that
+    it had. Thread-safe.
     """
 
     def __init__(
@@ -78,8 +88,10 @@ class Source:
         aspire: Callable[[str, dict[int, str]], None],
         broken: Callable[[str], Collection[int]],
         poll_wait_s: float = 1.0,
+        choose: Choose = by_policy,
     ) -> None:
         self._aspire = aspire
+        self._choose = choose
         self._broken = broken
         self.poll_wait_s = poll_wait_s
         self._models: dict[str, Monitored] = {}
@@ -113,24 +125,29 @@ class Source:
         with self._lock:
             return [m.base_path for m in self._models.values()]
 
+    def models(self) -> list[Monitored]:
+        """What is watched now."""
+        with self._lock:
+            return list(self._models.values())
+
     def _poll_one(self, model: Monitored) -> None:
         try:
-            found = find_versions(model.base_path)
+            versions = find_versions(model.base_path)
         except OSError as error:
             why = error.strerror or type(error).__name__
             self._complain(
                 model.name, f"Could not find base path {model.base_path} for servable {model.name}: {why}"
             )
             return
-        wanted = select_versions(model.policy, found, self._broken(model.name))
-        if not found:
+        wanted = self._choose(model, versions, self._broken(model.name))
+        if not versions:
             self._complain(
                 model.name,
                 f"No versions of servable {model.name} found under base path {model.base_path}. "
                 "Did you forget to name your leaf directory as a number (eg. '/1/')?",
             )
-        elif model.policy.kind == "specific" and model.policy.specific - wanted:
-            missing = ", ".join(str(v) for v in sorted(model.policy.specific - wanted))
+        elif model.policy.kind == "specific" and model.policy.specific - set(wanted):
+            missing = ", ".join(str(v) for v in sorted(model.policy.specific - set(wanted)))
             self._complain(
                 model.name,
                 f"Version(s) {missing} of servable {model.name}, which were requested to be served as "
@@ -138,15 +155,18 @@ class Source:
             )
         else:
             self._complaints.pop(model.name, None)
-        self._aspire(model.name, {v: found[v] for v in self._arrived(wanted, found, model)})
+        here = self._arrived(wanted, versions, model)
+        self._aspire(model.name, {v: versions.get(v, os.path.join(model.base_path, str(v))) for v in here})
 
-    def _arrived(self, wanted: Collection[int], found: dict[int, str], model: Monitored) -> Collection[int]:
+    def _arrived(
+        self, wanted: Collection[int], versions: dict[int, str], model: Monitored
+    ) -> Collection[int]:
         """`wanted` without folders whose files are still being copied; older ones stay until they are in."""
-        arriving = {v for v in wanted if _arriving(found[v])}
+        arriving = {v for v in wanted if v in versions and _arriving(versions[v])}
         if not arriving:
             return wanted
-        rest = {v: p for v, p in found.items() if v not in arriving}
-        return select_versions(model.policy, rest, self._broken(model.name))
+        rest = {v: p for v, p in versions.items() if v not in arriving}
+        return self._choose(model, rest, self._broken(model.name))
 
     def _complain(self, name: str, text: str) -> None:
         if self._complaints.get(name) != text:

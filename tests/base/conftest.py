@@ -14,7 +14,7 @@ from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.run_record import RunRecord
 from tests.conftest import viaduct
 
-ROOMS = ("components", "serving")
+ROOMS = ("components", "bridges", "serving")
 PROJECT = "churn"
 
 
@@ -32,6 +32,11 @@ class Scratch:
     @property
     def source(self) -> Path:
         return self.checkout / "pipelines" / PROJECT
+
+    @property
+    def served(self) -> Path:
+        """Where models of its sample are pushed."""
+        return self.paths.served(f"{PROJECT}.sample")
 
     def run(self, *arguments: str, **env: str):  # type: ignore[no-untyped-def]
         return viaduct(*arguments, home=self.home, cwd=self.checkout, **env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,20 @@ def test_list_names_every_project_with_its_question(home: Path) -> None:
     )
 
 
+def test_the_version_is_that_of_the_distribution(home: Path) -> None:
+    done = viaduct("--version", home=home)
+    assert done.returncode == 0 and done.stdout.startswith("viaduct "), done.stderr
+    assert done.stdout.split()[1][0].isdigit() or "checkout" in done.stdout
+
+
+def test_predict_waits_for_a_server_only_as_long_as_it_is_told(home: Path) -> None:
+    began = time.monotonic()
+    done = viaduct(
+        "predict", "digits", "--json-inputs", "{}", "--server", "127.0.0.1:1", "--wait", "0.5", home=home
+    )
+    assert done.returncode == 1 and "not available" in done.stderr and time.monotonic() - began < 20
+
+
 def test_list_imports_nothing_heavy(home: Path) -> None:
     import subprocess
     import sys
@@ -38,8 +53,9 @@ def test_list_imports_nothing_heavy(home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["list", "show", "data", "run", "node", "compile", "check", "runs", "lineage",
-                                     "predict", "new", "host", "serve", "status", "bench-serving"])  # fmt: skip
+@pytest.mark.parametrize("command", ["list", "show", "data", "run", "node", "compile", "card", "check", "runs",
+                                     "lineage", "predict", "new", "host", "schema", "validate", "serve", "status",
+                                     "score", "stream", "release", "bench-serving"])  # fmt: skip
 def test_every_command_has_help(command: str, home: Path) -> None:
     done = viaduct(command, "--help", home=home)
     assert done.returncode == 0, done.stderr
@@ -55,8 +71,17 @@ def test_every_command_has_help(command: str, home: Path) -> None:
         (("run", "card_fraud", "--set", "epoch=3"), "Did you mean 'epochs'"),
         (("run", "card_fraud", "--set", "epochs=many"), "expected int"),
         (("run", "card_fraud", "--set", "epochs"), "expected KEY=VALUE"),
+        (("new", "own", "--label", "x"), "--label, --task and --keep are about --data"),
+        (("new", "own", "--data", "/nowhere.csv"), "/nowhere.csv does not exist"),
+        (("predict", "card_fraud", "--row", "{"), "--row is no JSON"),
+        (("predict", "card_fraud", "--rows", "/nowhere.csv"), "cannot be read: No such file"),
         (("run", "card_fraud", "--data", "/nowhere/at/all"), "does not exist"),
+        (("run", "card_fraud", "--csv-decimal", "x"), "expected '.' or ','"),
+        (("run", "card_fraud", "--csv-encoding", "klingon"), "'latin-1'"),
+        (("run", "digits", "--csv-null=NA"), "no ArrowExampleGen"),
         (("rnu", "card_fraud"), "Did you mean 'run'"),
+        (("validate", "card_fraud", "/nowhere/at/all"), "does not exist"),
+        (("schema", "card_fruad"), "Did you mean 'card_fraud'"),
         (("new", "Churn!"), "lower_snake_case"),
         (("new", "card_fraud"), "exists already"),
         (("lineage", "12345"), "no pushed model version"),
@@ -71,6 +96,20 @@ def test_every_command_has_help(command: str, home: Path) -> None:
         (("data", "card_fraud", "--sample", "0"), "positive"),
         (("data", "card_fraud", "--sample", "9", "--spans", "0"), "positive"),
         (("data", "card_fraud", "--spans", "2"), "--sample"),
+        (("data", "card_fraud", "--sample", "9", "--seed", "-1"), "got '-1', expected a whole number from 0"),
+        (("data", "card_fraud", "--sample", "9", "--seed", "4294967296"), "to 4294967295"),
+        (("run", "card_fraud", "--parallel", "-1"), "got '-1', expected 0 (by cores) or a positive"),
+        (("run", "card_fraud", "--parallel=two"), "got 'two', expected 0 (by cores)"),
+        (("run", "card_fraud", "--span", "-1"), "got '-1', expected a whole number from 0"),
+        (
+            ("node", "card_fraud", "Trainer", "--run-id", "card_fraud-1", "--span", "-1"),
+            "a whole number from 0",
+        ),
+        (("runs", "--last", "-3"), "got '-3', expected a positive whole number of runs"),
+        (("runs", "--last", "0"), "got '0', expected a positive whole number of runs"),
+        (("predict", "card_fraud", "--sample", "0"), "got '0', expected a positive whole number of rows"),
+        (("predict", "card_fraud", "--sample", "--version", "-1"), "a whole number from 0"),
+        (("predict", "card_fraud", "--sample", "--version", "9223372036854775808"), "a whole number from 0"),
     ],
 )
 def test_a_wrong_request_is_answered_with_what_was_expected(
@@ -100,6 +139,16 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert str(file) in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_new_home_is_its_users_alone(home: Path) -> None:
+    assert viaduct("data", "card_fraud", "--sample", "300", home=home).returncode == 0
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_host_that_was_not_there_is_not_said_to_be_stopped(home: Path) -> None:
+    done = viaduct("host", "stop", home=home)
+    assert (done.returncode, done.stdout) == (0, "there was none\n")
+
+
 def test_an_empty_data_folder_is_named(tmp_path: Path, home: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = viaduct("run", "card_fraud", "--data", str(tmp_path / "empty"), home=home)
@@ -107,8 +156,8 @@ def test_an_empty_data_folder_is_named(tmp_path: Path, home: Path) -> None:
 
 
 def test_a_wrong_metadata_url_shows_the_forms_and_not_the_password() -> None:
+    from pipelines.base.errors import ProjectError
     from pipelines.base.metadata import connection_config
-    from pipelines.base.project import ProjectError
 
     with pytest.raises(ProjectError, match="expected sqlite") as caught:
         connection_config("oracle://user:secret@host/db")
@@ -116,3 +165,32 @@ def test_a_wrong_metadata_url_shows_the_forms_and_not_the_password() -> None:
     postgres = connection_config("postgresql://u:p%40@db:5433/mlmd").postgresql
     assert (postgres.host, postgres.port, postgres.password, postgres.dbname) == ("db", "5433", "p@", "mlmd")
     assert connection_config("mysql://u:p@db/mlmd").mysql.port == 3306
+
+
+def test_serve_takes_a_name_with_its_kind_and_says_what_there_is_where_production_is_empty(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipelines import cli
+    from pipelines.base.errors import ViaductError
+
+    monkeypatch.setenv("VIADUCT_HOME", str(home))
+    first = cli._serve_flags(["digits", "--port=0"])
+    assert "nothing is pushed to digits yet" in capsys.readouterr().err
+    assert first[:2] == ["--model_name=digits", f"--model_base_path={home}/serving/digits"], (
+        "it waits for one"
+    )
+    (home / "serving" / "digits.sample" / "17").mkdir(parents=True)
+    with pytest.raises(ViaductError, match=r"Nothing is pushed to digits yet.*viaduct serve digits\.sample"):
+        cli._serve_flags(["digits"])
+    served = cli._serve_flags(["digits.sample", "--port=0"])
+    assert served[0] == "--model_name=digits.sample" and served[1].endswith("serving/digits.sample")
+    with pytest.raises(ViaductError, match=r"Did you mean 'digits\.sample'"):
+        cli._serve_flags(["digits.smple"])
+
+
+def test_a_version_under_two_names_is_asked_for_by_one_of_them(home: Path) -> None:
+    for name in ("digits", "digits.sample"):
+        (home / "serving" / name / "17").mkdir(parents=True)
+    done = viaduct("lineage", "17", home=home)
+    assert done.returncode == 1 and "digits, digits.sample" in done.stderr
+    assert "viaduct lineage digits 17" in done.stderr

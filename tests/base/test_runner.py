@@ -6,12 +6,15 @@ each other's HOME, because each run costs half a minute.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,7 +73,8 @@ def test_a_new_project_runs_at_once_and_its_model_is_pushed(scratch: Scratch) ->
     record = scratch.newest()
     assert record.state == "succeeded" and record.blessed
     assert (Path(record.pushed) / "saved_model.pb").exists()
-    assert "Blessed and pushed" in done.stdout
+    assert "Blessed and pushed" in done.stdout and "Served as churn.sample" in done.stdout
+    assert Path(record.pushed).parent == scratch.served and not scratch.paths.serving.exists()
 
 
 def test_a_run_that_nothing_would_change_is_not_repeated(scratch: Scratch) -> None:
@@ -148,9 +152,9 @@ def test_two_runs_of_one_project_at_once_are_both_right(scratch: Scratch) -> Non
 def test_a_node_whose_code_fails_is_named_with_the_cause_and_the_log(scratch: Scratch) -> None:
     file = scratch.source / "model.py"
     whole = file.read_text()
-    file.write_text(
-        whole.replace("    keras.utils.set_random_seed(1)", "    raise KeyError('no such thing')")
-    )
+    first = "    model = build_model(run.parameters)\n"
+    assert first in whole
+    file.write_text(whole.replace(first, "    raise KeyError('no such thing')\n"))
     try:
         done = scratch.run("run", PROJECT, *SHORT)
     finally:
@@ -168,7 +172,7 @@ def test_a_model_below_its_bar_is_kept_and_not_pushed_and_the_summary_says_by_ho
     file = scratch.source / "project.py"
     whole = file.read_text()
     file.write_text(whole.replace("at_least=0.70", "at_least=0.999"))
-    pushed = set(scratch.paths.serving.iterdir())
+    pushed = set(scratch.served.iterdir())
     try:
         done = scratch.run("run", PROJECT, *SHORT)
     finally:
@@ -177,26 +181,33 @@ def test_a_model_below_its_bar_is_kept_and_not_pushed_and_the_summary_says_by_ho
     assert "missed by" in done.stdout and "Not blessed" in done.stdout
     record = scratch.newest()
     assert record.blessed is False and Path(record.model).is_dir()
-    assert set(scratch.paths.serving.iterdir()) == pushed
+    assert set(scratch.served.iterdir()) == pushed
+
+
+@contextlib.contextmanager
+def _second_variant(source: Path) -> Iterator[None]:
+    """The template's card with a variant `wide` beside its own."""
+    file = source / "project.py"
+    whole = file.read_text()
+    (dense,) = [line for line in whole.splitlines() if "variants=(" in line]
+    wide = dense.replace("variants=(", "").replace('"dense"', '"wide"')
+    file.write_text(whole.replace(dense, dense.removesuffix("),") + "\n" + wide))
+    try:
+        yield
+    finally:
+        file.write_text(whole)
 
 
 def test_a_variant_is_compared_with_its_own_last_blessed_model_and_with_no_other_variants(
     scratch: Scratch,
 ) -> None:
-    file = scratch.source / "project.py"
-    whole = file.read_text()
-    (dense,) = [line for line in whole.splitlines() if "variants=(" in line]
-    wide = dense.replace("variants=(", "").replace('"dense"', '"wide"')
-    file.write_text(whole.replace(dense, dense.removesuffix("),") + "\n" + wide))
     compared = []
-    try:
+    with _second_variant(scratch.source):
         for epochs in (2, 3):
             asked = ("run", PROJECT, "--plain", "--variant", "wide", "--set", f"epochs={epochs}")
             done = scratch.run(*asked)
             assert done.returncode == 0, done.stdout + done.stderr
             compared.append("auc_diff" in scratch.newest().metrics)
-    finally:
-        file.write_text(whole)
     assert compared == [False, True], "there were blessed models of the other variant before both"
 
 
@@ -220,3 +231,45 @@ def test_runs_and_lineage_are_told_to_people_and_to_machines(scratch: Scratch) -
     assert found["version"] == version and found["data"][0]["span"] == 0
     assert found["hyperparameters"]["profile"] == "quick" and set(found["code"]) == {"Trainer", "Transform"}
     assert "<- Trainer" in scratch.run("lineage", PROJECT).stdout
+
+
+def _content(folder: Path) -> str:
+    """A digest of names and bytes of all files below."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    told = [f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+    assert told, "there is nothing that could stay"
+    return "\n".join(told)
+
+
+def test_production_stays_what_it_was_after_samples_quick_runs_and_other_variants_of_two_projects(
+    scratch: Scratch,
+) -> None:
+    other = "leavers"
+    assert scratch.run("new", other).returncode == 0
+    (made,) = scratch.paths.samples.glob("5000-rows-*")
+    real = scratch.home / "real"
+    shutil.copytree(made / "span-0", real, ignore=shutil.ignore_patterns(".*"))
+    served = scratch.home / "serving"
+    try:
+        for project in (PROJECT, other):
+            done = scratch.run("run", project, *SHORT, "--profile", "full", "--data", str(real))
+            assert done.returncode == 0 and f"Served as {project}: production." in done.stdout, done.stdout
+        before = {project: _content(served / project) for project in (PROJECT, other)}
+        # What `make run` does, then all else.
+        done = scratch.run("run", other, "--plain", "--predict")
+        assert done.returncode == 0 and f"{other}.sample version" in done.stdout, done.stdout
+        assert f"viaduct serve {other}.sample" in done.stdout
+        runs = [("--data", str(real)), ("--variant", "wide"), ("--variant", "wide", "--data", str(real))]
+        with _second_variant(scratch.source):
+            for arguments in (*runs, (*runs[-1], "--profile", "full")):
+                done = scratch.run("run", PROJECT, *SHORT, *arguments)
+                assert done.returncode == 0 and f"{PROJECT} stays" in done.stdout, done.stdout
+        assert {project: _content(served / project) for project in (PROJECT, other)} == before
+        names = {path.name for path in served.glob(f"{PROJECT}*")}
+        kinds = ("", ".sample", ".quick", ".wide.sample", ".wide.quick", ".wide")
+        assert names == {PROJECT + kind for kind in kinds}
+        # A production model is compared with the one before it, whatever came between.
+        asked = ("run", PROJECT, "--plain", "--set", "epochs=3", "--profile", "full", "--data", str(real))
+        assert scratch.run(*asked).returncode in (0, 3) and "auc_diff" in scratch.newest().metrics
+    finally:
+        shutil.rmtree(scratch.checkout / "pipelines" / other)

@@ -12,6 +12,7 @@ import pytest
 
 from components import progress
 from pipelines.base import training
+from pipelines.base.errors import ProjectError
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +95,31 @@ def test_the_logs_hold_the_graph_and_an_epochs_figures_only(tmp_path, monkeypatc
     state = json.loads((tmp_path / "progress.json").read_text())
     assert (state["done"], state["total"], state["unit"]) == (2 * ROWS // 8, 2 * ROWS // 8, "steps")
     assert 0 < state["figures"]["loss"] < 5
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_the_training_at_its_step(tmp_path, bad):
+    import tensorflow as tf
+
+    write_files(tmp_path, 1)
+    given, seen = arguments(tmp_path), tf.Variable(0)
+
+    def spoiled(features: Any, label: Any) -> Any:
+        """The 17th batch of 8 rows, the fifth of the second epoch, holds a number that is none."""
+        seen.assign_add(1)
+        return {"number": features["number"] + tf.where(seen == 17, bad, 0.0)}, label
+
+    rows = rows_of(tmp_path).map(spoiled, num_parallel_calls=1).prefetch(0)
+    with pytest.raises(ProjectError, match=r"the loss is not finite: (nan|inf) in epoch 2, step 5\."):
+        training.fit(small_model(), given, rows, None, epochs=4)
+    assert not training.checkpoint_dir(given).exists()
+
+
+def test_a_loss_that_is_not_finite_on_the_evaluation_rows_ends_it_too(tmp_path):
+    write_files(tmp_path, 1)
+    nothing = rows_of(tmp_path).map(lambda features, label: ({"number": features["number"] * np.nan}, label))
+    with pytest.raises(ProjectError, match="nan in epoch 1 on the rows that nothing is fitted to"):
+        training.fit(small_model(), arguments(tmp_path), rows_of(tmp_path), nothing, epochs=2)
 
 
 def test_a_stopped_training_continues_and_leaves_no_checkpoint(tmp_path):

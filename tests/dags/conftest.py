@@ -5,6 +5,7 @@ The checkout is a copy, because tests break, delete and restore projects in it. 
 
 from __future__ import annotations
 
+import datetime
 import http.server
 import json
 import os
@@ -21,19 +22,20 @@ from typing import Any
 
 import pytest
 
+from dags import installation as installations
 from dags.cluster import Cluster, binaries
 from dags.installation import Installation
-from dags.rest import Api
-from dags.run_folder import run_id_for
+from dags.rest import Api, run_path
 from pipelines.base import run_record
+from pipelines.base.errors import ViaductError
 from pipelines.base.paths import CHECKOUT, Paths
-from pipelines.base.project import ProjectError
+from pipelines.base.run_folder import run_id_for
 from pipelines.base.run_record import RunRecord
 from tests.conftest import missing
 
-PATIENCE_S = 150.0
+PATIENCE_S = 300.0
 PROGRAMS = Path(__file__).with_name("programs")
-COPIED = ("pipelines/base", "components", "dags")
+COPIED = ("pipelines/base", "components", "bridges", "dags")
 
 
 def until(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
@@ -68,24 +70,74 @@ class RunningAirflow:
         return Paths.of("probe", self.home)
 
     def trigger(self, project: str = "probe", run_id: str | None = None, **parameters: Any) -> str:
-        """Starts a run with these hyper-parameters; returns Airflow's run id."""
-        return self.api.trigger(project, {"parameters": parameters}, run_id)
+        """Starts a run on a sample with these hyper-parameters; returns Airflow's run id."""
+        return self.api.trigger(project, {"parameters": parameters, "sample": True}, run_id)
 
-    def record(self, run_id: str) -> RunRecord | None:
-        return run_record.read(self.folder(run_id) / "run.json")
+    def record(self, run_id: str, project: str = "probe") -> RunRecord | None:
+        return run_record.read(self.folder(run_id, project) / "run.json")
 
-    def folder(self, run_id: str) -> Path:
-        return self.paths.runs / run_id_for("probe", run_id)
+    def ended(self, run_id: str, project: str = "probe") -> RunRecord:
+        """The run's record once it says that the run is over: a moment after Airflow does."""
+
+        def over() -> RunRecord | None:
+            record = self.record(run_id, project)
+            return record if record is not None and record.state != "running" else None
+
+        return until(over, f"the end of the record of {run_id}", 60)
+
+    def folder(self, run_id: str, project: str = "probe") -> Path:
+        return Paths.of(project, self.home).runs / run_id_for(project, run_id)
+
+    def copy_probe(self, name: str, *changes: tuple[str, str]) -> Path:
+        """Another project, a copy of the probe with these changes of its files' text; the folder, to be removed."""
+        made = self.checkout / "pipelines" / name
+        aside = self.checkout / name
+        shutil.copytree(
+            self.checkout / "pipelines/probe", aside, ignore=shutil.ignore_patterns("__pycache__")
+        )
+        for file in aside.glob("*.*"):
+            text = file.read_text().replace("probe", name)
+            for old, new in changes:
+                text = text.replace(old, new)
+            file.write_text(text)
+        return aside.rename(made)
+
+    def model_events(self, project: str) -> list[dict[str, Any]]:
+        """What Airflow was told of pushed models, oldest first."""
+        found = self.api.call("GET", f"assets?uri_pattern=viaduct://{project}/model")["assets"]
+        path = f"assets/events?order_by=timestamp&limit=100&asset_id={found[0]['id']}" if found else ""
+        return self.api.call("GET", path)["asset_events"] if found else []
 
     def state(self, run_id: str, project: str = "probe") -> str:
         return self.api.run(project, run_id)["state"]
 
     def dag(self, name: str) -> bool:
-        """Whether Airflow knows the DAG and holds it for active."""
+        """Whether Airflow knows the DAG and has found it when it last looked."""
         try:
-            return self.api.call("GET", f"dags/{name}")["is_active"]
-        except ProjectError:
+            return not self.api.call("GET", f"dags/{name}")["is_stale"]
+        except ViaductError:
             return False
+
+    def mark_failed(self, run_id: str, project: str = "probe") -> None:
+        """What a person does on the run's page."""
+        self.api.call("PATCH", run_path(project, run_id), {"state": "failed"})
+
+    def backfill(self, first: datetime.date, last: datetime.date, *options: str) -> list[str]:
+        """Has the probe's days trained on; returns the runs' ids, which carry the day after (a day begins then).
+
+        A DAG has one backfill at a time, and the scheduler looks twice a minute whether the last one is complete.
+        """
+        last_ones = "backfills?dag_id=probe&order_by=-id"
+        until(
+            lambda: all(one["completed_at"] for one in self.api.call("GET", last_ones)["backfills"]),
+            "the end of the backfill before",
+        )
+        dates = ["--from-date", str(first), "--to-date", str(last)]
+        command = ["airflow", "backfill", "create", "--dag-id", "probe", *dates, *options]
+        done = self.command(*command)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        days = [first + datetime.timedelta(days=n) for n in range((last - first).days + 1)]
+        return [f"backfill__{day + datetime.timedelta(days=1)}T00:00:00+00:00" for day in days]
 
     def finished(self, run_id: str, project: str = "probe") -> str:
         """Airflow's final state of the run."""
@@ -93,7 +145,7 @@ class RunningAirflow:
         def ended() -> str | None:
             try:
                 state = self.state(run_id, project)
-            except ProjectError:
+            except ViaductError:
                 return None
             return state if state in ("success", "failed") else None
 
@@ -125,12 +177,16 @@ class RunningAirflow:
         return subprocess.run(
             arguments,
             cwd=self.checkout,
-            env=_environment(self.checkout, self.home) | self.installation_env(),
+            env=self.environment(),
             capture_output=True,
             text=True,
             timeout=timeout,
             check=False,
         )
+
+    def environment(self) -> dict[str, str]:
+        """The installation's and the test's checkout's."""
+        return _environment(self.checkout, self.home) | self.installation_env()
 
     def installation_env(self) -> dict[str, str]:
         """What env.sh exports."""
@@ -151,7 +207,7 @@ class RunningAirflow:
         record = self.record(run_id)
         assert record is not None
         (model,) = [output["uri"] for output in record.nodes["Train"].summary["outputs"]]
-        records = self.paths.serving.glob("*/assets.extra/viaduct_push.json")
+        records = self.paths.serving.parent.glob("probe*/*/assets.extra/viaduct_push.json")
         return sum(json.loads(file.read_text())["model"].startswith(model) for file in records)
 
     def services(self) -> dict[str, int]:
@@ -195,8 +251,14 @@ def webhook() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 
 def _environment(checkout: Path, home: Path) -> dict[str, str]:
+    """For a checkout that has no environments of its own: those of this one are named."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "VIADUCT"))}
-    return {**kept, "VIADUCT_HOME": str(home), "PYTHONPATH": str(checkout), "VIADUCT_HOST_IDLE": "120"}
+    ours = {"VIADUCT_HOME": str(home), "PYTHONPATH": str(checkout), "VIADUCT_HOST_IDLE": "120"}
+    # Projects that tests add are to be seen soon.
+    often = {
+        f"AIRFLOW__DAG_PROCESSOR__{name}": "8" for name in ("REFRESH_INTERVAL", "MIN_FILE_PROCESS_INTERVAL")
+    }
+    return {**kept, **ours, **often, installations.PYTHON_VARIABLE: installations.python()}
 
 
 def copy_checkout(target: Path) -> Path:
@@ -212,11 +274,19 @@ def copy_checkout(target: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def airflow(webhook: tuple[str, list[dict[str, str]]]) -> Iterator[RunningAirflow]:
+def airflow_python() -> str:
+    """The Python that has Airflow."""
+    if not os.access(installations.python(), os.X_OK):
+        missing("Airflow's environment (make airflow-setup)")
+    return installations.python()
+
+
+@pytest.fixture(scope="session")
+def airflow(webhook: tuple[str, list[dict[str, str]]], airflow_python: str) -> Iterator[RunningAirflow]:
     """Airflow under its supervisor, on PostgreSQL, with the probe's DAG unpaused."""
     try:
         binaries()
-    except ProjectError:
+    except ViaductError:
         missing("PostgreSQL")
     # Not below pytest's folder: any other pytest closes that to PostgreSQL, which runs as another user under root.
     base = Path(tempfile.mkdtemp(prefix="viaduct-airflow-"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
 import shutil
 import signal
@@ -9,7 +11,7 @@ import subprocess
 
 import pytest
 
-from dags import supervisor
+from dags import spans, supervisor
 
 pytestmark = [
     pytest.mark.airflow,
@@ -88,9 +90,11 @@ def _train_error(airflow, run_id: str) -> str:
 def test_a_run_that_a_person_marks_failed_ends_its_node(airflow):
     run_id = airflow.trigger(seconds=120.0)
     node = airflow.wait_for_train(run_id)
-    airflow.api.call("PATCH", f"dags/probe/dagRuns/{run_id.replace('+', '%2B')}", {"state": "failed"})
+    airflow.mark_failed(run_id)
     airflow.until(lambda: _gone(node), "the end of the node's process", 60)
-    assert airflow.pushes_of(run_id) == 0 if airflow.record(run_id).nodes["Train"].summary else True
+    record = airflow.ended(run_id)
+    assert (record.state, record.nodes["Train"].state) == ("failed", "failed")
+    assert not record.pushed
 
 
 def test_a_failure_that_lasts_is_reported_with_node_cause_and_log(airflow):
@@ -103,7 +107,62 @@ def test_a_failure_that_lasts_is_reported_with_node_cause_and_log(airflow):
         report["node"] == "Train" and "asked to fail" in report["cause"] and report["log"].startswith("http")
     )
     assert airflow.executions(run_id, "Train") == ["FAILED"] * 3
-    assert airflow.until(lambda: airflow.record(run_id).state == "failed", "the record's end", 60)
+    assert airflow.ended(run_id).state == "failed"
+
+
+def test_what_the_project_itself_refuses_is_not_tried_again(airflow):
+    run_id = airflow.trigger(seconds=-1.0)
+    assert airflow.finished(run_id) == "failed"
+    assert airflow.executions(run_id, "Train") == ["FAILED"]
+    assert "expected 0 or more" in airflow.record(run_id).nodes["Train"].error
+
+
+def test_a_report_that_fails_keeps_no_model_back_and_the_run_has_failed(airflow):
+    run_id = airflow.trigger(seconds=0.61, fail_report=True)
+    assert airflow.finished(run_id) == "failed"
+    record = airflow.ended(run_id)
+    states = {name: node.state for name, node in record.nodes.items()}
+    assert (states["Report"], states["Pusher"], record.state) == ("failed", "done", "failed")
+    assert "asked to fail" in record.nodes["Report"].error
+    assert record.pushed and airflow.pushes_of(run_id) == 1
+
+
+def test_a_backfill_goes_on_when_the_scheduler_is_killed_with_all_its_tasks(airflow):
+    days = [datetime.date(2026, 3, 1), datetime.date(2026, 3, 2)]
+    for day in days:
+        airflow.deliver(spans.number_of(day))
+    ids = airflow.backfill(*days, "--dag-run-conf", '{"parameters": {"seconds": 8.1}}')
+    airflow.wait_for_train(ids[0])
+    killed = airflow.services()["scheduler"]
+    for pid in supervisor.sessions_processes(killed):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert [airflow.finished(run_id) for run_id in ids] == ["success", "success"]
+    assert [airflow.pushes_of(run_id) for run_id in ids] == [1, 1]
+    assert airflow.executions(ids[0], "Train") == ["FAILED", "COMPLETE"]
+
+
+def test_days_of_a_cancelled_backfill_are_trained_on_by_another_one_after_an_edit(airflow):
+    days = [datetime.date(2026, 3, 11), datetime.date(2026, 3, 12)]
+    for day in days:
+        airflow.deliver(spans.number_of(day))
+    ids = airflow.backfill(*days, "--dag-run-conf", '{"parameters": {"seconds": 60.0}}')
+    node = airflow.wait_for_train(ids[0])
+    (backfill,) = airflow.api.call("GET", "backfills?dag_id=probe&order_by=-id&limit=1")["backfills"]
+    airflow.api.call("PUT", f"backfills/{backfill['id']}/cancel")
+    for run_id in ids:  # cancelling ends what is queued and lets go on what has begun
+        airflow.mark_failed(run_id)
+    airflow.until(lambda: _gone(node), "the end of the node's process", 60)
+    assert [airflow.finished(run_id) for run_id in ids] == ["failed", "failed"]
+    record = airflow.ended(ids[0])
+    assert (record.state, record.nodes["Train"].state) == ("failed", "failed")
+    steps = airflow.checkout / "pipelines/probe/steps.py"
+    steps.write_text(steps.read_text() + "\n# edited\n")
+    conf = '{"parameters": {"seconds": 0.12}}'
+    again = airflow.backfill(*days, "--reprocess-behavior", "failed", "--dag-run-conf", conf)
+    assert again == ids
+    assert [airflow.finished(run_id) for run_id in ids] == ["success", "success"]
+    assert [airflow.pushes_of(run_id) for run_id in ids] == [1, 1]
 
 
 def test_a_broken_project_names_file_and_line_while_the_others_keep_running(airflow):

@@ -7,25 +7,29 @@ import datetime
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from dags import code_check, spans
-from dags.run_folder import RunFolder, run_id_for
 from pipelines.base import registry, run_record
 from pipelines.base.paths import CHECKOUT, Paths
-from pipelines.base.project import Project, Settings
+from pipelines.base.project import Project
+from pipelines.base.run_folder import RunFolder, run_id_for
+from pipelines.base.settings import Settings
 
 PARSE = """
 import json, sys
-from airflow.models.dagbag import DagBag
-bag = DagBag(sys.argv[1], include_examples=False, read_dags_from_db=False)
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(sys.argv[1])
 dags = {d.dag_id: {"tasks": {t.task_id: [sorted(t.upstream_task_ids), t.pool, t.retries, t.owner] for t in d.tasks},
-    "schedule": str(d.schedule_interval), "tags": sorted(d.tags), "docs": d.doc_md,
+    "schedule": [type(d.schedule).__name__, getattr(d.schedule, "expression", None), str(d.timezone)],
+    "tags": sorted(d.tags), "docs": d.doc_md,
     "params": {k: d.params.get_param(k).schema for k in d.params}} for d in bag.dags.values()}
 loaded = {name.partition(".")[0] for name in sys.modules}
 heavy = sorted(loaded & {"tensorflow", "tfx", "apache_beam", "ml_metadata"})
@@ -34,10 +38,10 @@ print(json.dumps({"dags": dags, "errors": bag.import_errors, "heavy": heavy, "fi
 """
 
 
-def parse(checkout: Path, home: Path, **env: str) -> dict:
+def parse(python: str, checkout: Path, home: Path, **env: str) -> dict:
     """What Airflow's DagBag finds in the checkout's dags folder, in a fresh process."""
     done = subprocess.run(
-        [sys.executable, "-c", PARSE, str(checkout / "dags")],
+        [python, "-c", PARSE, str(checkout / "dags")],
         capture_output=True,
         text=True,
         cwd=checkout,
@@ -46,6 +50,7 @@ def parse(checkout: Path, home: Path, **env: str) -> dict:
             **os.environ,
             "AIRFLOW_HOME": str(home),
             "VIADUCT_HOME": str(home),
+            "VIADUCT_TFX_PYTHON": sys.executable,
             "AIRFLOW__CORE__DAGS_FOLDER": str(checkout / "dags"),
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "200",
             "PYTHONPATH": str(checkout),
@@ -58,8 +63,10 @@ def parse(checkout: Path, home: Path, **env: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory) -> dict:
-    return parse(CHECKOUT, tmp_path_factory.mktemp("airflow-home"), VIADUCT_HEAVY_POOL="viaduct_heavy")
+def parsed(airflow_python, tmp_path_factory) -> dict:
+    return parse(
+        airflow_python, CHECKOUT, tmp_path_factory.mktemp("airflow-home"), VIADUCT_HEAVY_POOL="viaduct_heavy"
+    )
 
 
 @pytest.mark.slow
@@ -80,7 +87,9 @@ def test_tasks_edges_schedule_and_docs_come_from_ir_and_card(parsed):
     assert {task: values[0] for task, values in dag["tasks"].items()} == {
         k: sorted(v) for k, v in expected.items()
     }
-    assert dag["schedule"] == card.schedule and dag["tags"] == sorted(card.tags)
+    assert dag["schedule"] == ["CronDataIntervalTimetable", "0 0 * * *", "UTC"]
+    assert card.schedule == "@daily"
+    assert dag["tags"] == sorted(card.tags)
     assert dag["docs"].startswith("# card_fraud")
     assert dag["tasks"]["Trainer"][1:] == ["viaduct_heavy", card.retries, card.owner]
     assert dag["tasks"]["Pusher"][1] == "default_pool"
@@ -93,10 +102,21 @@ def test_the_trigger_form_is_typed(parsed):
     assert schema["parameters"]["properties"]["epochs"] == {"type": "integer"}
     assert schema["parameters"]["additionalProperties"] is False
     assert schema["span"]["type"] == ["null", "integer"]
+    assert set(schema) == set(_params_the_tasks_know())
+
+
+def _params_the_tasks_know() -> tuple[str, ...]:
+    """PARAMS of node_operator.py, read from its text: importing it would import Airflow here."""
+    for node in ast.parse((CHECKOUT / "dags/node_operator.py").read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "PARAMS":
+            return ast.literal_eval(node.value)
+    raise AssertionError("node_operator.py has no PARAMS")
 
 
 @pytest.mark.slow
-def test_each_broken_project_is_named_with_file_and_line_and_the_good_one_stays(checkout, tmp_path):
+def test_each_broken_project_is_named_with_file_and_line_and_the_good_one_stays(
+    airflow_python, checkout, tmp_path
+):
     probe = checkout / "pipelines" / "probe"
     for name, file, text in (
         ("one", "steps.py", "x = 1\ny = (\n"),
@@ -107,7 +127,7 @@ def test_each_broken_project_is_named_with_file_and_line_and_the_good_one_stays(
         card = (probe / "project.py").read_text().replace('name="probe"', f'name="{name}"')
         (probe.with_name(name) / "project.py").write_text(card)
         (probe.with_name(name) / file).write_text(text)
-    found = parse(checkout, tmp_path / "home")
+    found = parse(airflow_python, checkout, tmp_path / "home")
     assert set(found["dags"]) == {"probe"}
     ((file, text),) = found["errors"].items()
     assert file.endswith("viaduct_broken.py")
@@ -117,11 +137,11 @@ def test_each_broken_project_is_named_with_file_and_line_and_the_good_one_stays(
 
 
 @pytest.mark.slow
-def test_a_task_parses_its_own_dag_alone(checkout, tmp_path):
+def test_a_task_parses_its_own_dag_alone(airflow_python, checkout, tmp_path):
     shutil.copytree(checkout / "pipelines/probe", checkout / "pipelines/other")
     card = checkout / "pipelines/other/project.py"
     card.write_text(card.read_text().replace('name="probe"', 'name="other"'))
-    found = parse(checkout, tmp_path / "home", _AIRFLOW_PARSING_CONTEXT_DAG_ID="other")
+    found = parse(airflow_python, checkout, tmp_path / "home", _AIRFLOW_PARSING_CONTEXT_DAG_ID="other")
     assert set(found["dags"]) == {"other"}
 
 
@@ -157,6 +177,25 @@ def test_code_that_would_not_import_is_found_without_importing_it(tmp_path, text
 def test_code_that_imports_well_is_left_alone(tmp_path, text):
     (tmp_path / "model.py").write_text(text)
     code_check.check("anything", tmp_path)
+
+
+def test_what_is_installed_is_looked_for_where_the_nodes_run(tmp_path, monkeypatch):
+    site = tmp_path / "lib/python3.11/site-packages"
+    (tmp_path / "editable").mkdir()
+    site.mkdir(parents=True)
+    (site / "only_there.py").touch()
+    (site / "of_a_link.pth").write_text(f"import sys\n{tmp_path / 'editable'}\n")
+    (tmp_path / "editable" / "edited_here.py").touch()
+    (tmp_path / "model.py").write_text("import json, only_there, edited_here\n")
+    monkeypatch.setenv("VIADUCT_TFX_PYTHON", str(tmp_path / "bin/python"))
+    for cached in (code_check.packages, code_check._exists):
+        cached.cache_clear()
+    code_check.check("anything", tmp_path)
+    (tmp_path / "model.py").write_text("import pytest\n")
+    with pytest.raises(code_check.BrokenCode, match="No module named 'pytest'"):
+        code_check.check("anything", tmp_path)
+    for cached in (code_check.packages, code_check._exists):
+        cached.cache_clear()
 
 
 def test_a_checked_project_is_read_again_only_after_an_edit(tmp_path, monkeypatch):
@@ -208,7 +247,11 @@ def test_counted_spans_follow_deliveries_and_in_a_backfill_the_cards_start():
     assert spans.for_run(counted, "scheduled", datetime.date(2026, 2, 3), None) is None
     assert spans.for_run(counted, "backfill", datetime.date(2026, 2, 3), None) == 2
     event = SimpleNamespace(extra={"span": 9})
-    assert spans.for_run(counted, "dataset_triggered", datetime.date(2026, 2, 3), None, {"x": [event]}) == 9
+    watched = SimpleNamespace(extra={"from_trigger": True, "payload": {"span": 11}})
+    other = SimpleNamespace(extra=None)
+    day = datetime.date(2026, 2, 3)
+    assert spans.for_run(counted, "asset_triggered", day, None, {"x": [event], "y": [other]}) == 9
+    assert spans.for_run(counted, "asset_triggered", day, None, {"x": [event, watched]}) == 11
 
 
 def test_a_run_prepared_by_many_tasks_is_compiled_once_and_again_after_an_edit(tmp_path, monkeypatch):
@@ -229,14 +272,20 @@ def test_a_run_prepared_by_many_tasks_is_compiled_once_and_again_after_an_edit(t
     assert len(compiled) == 2
 
 
-def test_the_record_follows_its_nodes_to_the_end(tmp_path):
-    run = RunFolder(Paths.of("card_fraud", tmp_path), "card_fraud-x")
-    settings = Settings.of(registry.get("card_fraud"), data=str(tmp_path))
+def prepared_run(home):
+    """A run of one node, A, that is about to begin."""
+    run = RunFolder(Paths.of("card_fraud", home), "card_fraud-x")
+    settings = Settings.of(registry.get("card_fraud"), data=str(home))
     run.prepare(
         settings,
         ["A"],
         lambda target: target.write_text("{}") and {"settings": json.loads(settings.to_json())},
     )
+    return run
+
+
+def test_the_record_follows_its_nodes_to_the_end(tmp_path):
+    run = prepared_run(tmp_path)
     run.node_started("A")
     assert run.read().alive() and run.read().nodes["A"].state == "running"
     run.node_failed("A", "why", again=True)
@@ -246,16 +295,54 @@ def test_the_record_follows_its_nodes_to_the_end(tmp_path):
     assert [r.run_id for r in run_record.read_all(run.paths)] == ["card_fraud-x"]
 
 
+def test_a_run_that_is_said_to_have_ended_twice_ended_the_first_time(tmp_path, monkeypatch):
+    run = prepared_run(tmp_path)
+    run.node_done("A", {"cached": False, "outputs": []})
+    ended = run.read().ended
+    run.ended("succeeded")
+    assert run.read().ended == ended
+
+
+def test_a_node_whose_run_a_person_ended_is_not_waiting_for_another_attempt(tmp_path):
+    run = prepared_run(tmp_path)
+    run.node_started("A")
+    run.ended("failed")
+    run.node_failed("A", "its process was killed", again=True)
+    assert (run.read().state, run.read().nodes["A"].state) == ("failed", "failed")
+
+
+def test_the_end_of_a_run_that_was_skipped_leaves_no_folder(tmp_path):
+    run = RunFolder(Paths.of("card_fraud", tmp_path), "card_fraud-x")
+    run.ended("succeeded")
+    assert not run.path.exists()
+
+
 def test_files_with_passwords_are_for_their_owner_alone(tmp_path):
     from dags.installation import Installation
 
     installation = Installation.of(tmp_path)
     installation.complete()
     modes = {file.name: file.stat().st_mode & 0o777 for file in installation.folder.iterdir()}
-    assert modes == {"installation.json": 0o600, "env.sh": 0o600}
+    assert modes == dict.fromkeys(("installation.json", "env.sh", "passwords.json"), 0o600)
     again = Installation.of(tmp_path)
     again.complete()
     assert again.values == installation.values
+
+
+def test_what_a_killed_writer_left_aside_is_removed_by_the_next_one(tmp_path, monkeypatch):
+    from dags.installation import Installation
+
+    monkeypatch.setenv("VIADUCT_HOME", str(tmp_path))
+    folders = [tmp_path / "airflow", tmp_path / "cache" / "code_check"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    program = "import sys; from pathlib import Path; from pipelines.base import whole\n"
+    program += "for folder in sys.argv[1:]: whole.aside_of(Path(folder, 'file')).touch()"
+    subprocess.run([sys.executable, "-c", program, *map(str, folders)], cwd=CHECKOUT, check=True)
+    assert all(list(folder.glob(".file.*.tmp")) for folder in folders)
+    Installation.of(tmp_path).complete()
+    code_check.check_once("card_fraud")
+    assert not any(list(folder.glob(".file.*.tmp")) for folder in folders)
 
 
 def test_dag_files_and_what_they_import_name_no_heavy_package():
@@ -267,31 +354,6 @@ def test_dag_files_and_what_they_import_name_no_heavy_package():
             assert not heavy & {name.partition(".")[0] for name in names}, file
 
 
-PREPARED = """
-import importlib, json, sys
-from dags import scheduler
-import airflow.jobs.scheduler_job_runner
-for name in scheduler.FOR_TASKS:
-    importlib.import_module(name)
-ours = [name for name in sys.modules if name.partition(".")[0] in ("dags", "pipelines", "components", "serving")]
-before = set(sys.modules)
-import airflow.cli.commands.task_command, airflow.task.task_runner.standard_task_runner
-from airflow.serialization.serialized_objects import SerializedDAG
-print(json.dumps([sorted(ours), sorted(set(sys.modules) - before)]))
-"""
-
-
-def test_the_scheduler_has_a_tasks_imports_ready_and_no_file_of_this_checkout(tmp_path):
-    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
-    done = subprocess.run(
-        [sys.executable, "-c", PREPARED], capture_output=True, text=True, env=env, cwd=CHECKOUT, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    ours, missing = json.loads(done.stdout.splitlines()[-1])
-    assert ours == ["dags", "dags.scheduler"]
-    assert missing == []
-
-
 def test_services_whose_supervisor_was_killed_are_found_and_others_left_alone(tmp_path):
     from dags import supervisor
 
@@ -299,10 +361,39 @@ def test_services_whose_supervisor_was_killed_are_found_and_others_left_alone(tm
     ours = subprocess.Popen(sleep, env={**os.environ, "AIRFLOW_HOME": str(tmp_path)}, start_new_session=True)
     other = subprocess.Popen(sleep, env={**os.environ, "AIRFLOW_HOME": "/elsewhere"}, start_new_session=True)
     try:
-        (tmp_path / "services.json").write_text(json.dumps({"scheduler": ours.pid, "webserver": other.pid}))
+        (tmp_path / "services.json").write_text(json.dumps({"scheduler": ours.pid, "api-server": other.pid}))
         assert supervisor.end_leftovers(tmp_path) == ["scheduler"]
         assert ours.wait(10) < 0 and other.poll() is None
         assert supervisor.end_leftovers(tmp_path) == []
     finally:
         ours.kill(), other.kill()
         ours.wait(), other.wait()
+
+
+def test_a_service_that_lives_and_gives_no_sign_of_life_is_started_again(tmp_path, monkeypatch):
+    from dags import supervisor
+
+    said = {"scheduler": {"status": "unhealthy"}, "triggerer": {"status": "healthy"}}
+    asleep = [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"]
+    monkeypatch.setattr(supervisor, "SERVICES", {"scheduler": asleep, "triggerer": asleep})
+    monkeypatch.setattr(supervisor, "health", lambda url: said)
+    for name, seconds in (("HEALTH_EVERY_S", 0.1), ("START_S", 0.2), ("SILENCE_S", 0.3), ("POLL_S", 0.05)):
+        monkeypatch.setattr(supervisor, name, seconds)
+    monkeypatch.setattr(supervisor.end_session, "__defaults__", (0.2,))
+    watching = supervisor.Supervisor(tmp_path)
+    seen: list[dict[str, int]] = []
+
+    def look(seconds: float) -> None:
+        seen.append(json.loads((tmp_path / "services.json").read_text()))
+        if seen[-1]["scheduler"] != seen[0]["scheduler"]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        wait(seconds)
+
+    wait = time.sleep
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(supervisor.time, "sleep", look)
+    try:
+        watching.run()
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert seen[-1]["scheduler"] != seen[0]["scheduler"] and seen[-1]["triggerer"] == seen[0]["triggerer"]

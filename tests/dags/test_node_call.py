@@ -1,89 +1,63 @@
-"""A node as a process of its own: its log is streamed, its answer read, its end forwarded. No TFX needed."""
+"""A task's call: its log is streamed, its answer read, its end forwarded. No TFX needed."""
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from dags.node_call import NodeCall, last_json, use_host
-from pipelines.base.host_client import CallError, Request
+from dags.node_call import LARGEST_SAID, FollowedCall, caller_of, use_host
+from pipelines.base.forkserver.client import CallError
+from pipelines.base.paths import Paths
+from pipelines.base.run_folder import RunFolder
 
 
-def asked(folder: Path) -> Request:
-    return Request("unused:unused", {}, folder / "node.log", folder / "result.json", dict(os.environ))
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder(Paths.of("card_fraud", tmp_path), "card_fraud-x")
 
 
-def call(folder: Path, program: str) -> NodeCall:
-    return NodeCall(asked(folder), [sys.executable, "-u", "-c", program])
+def call(run: RunFolder, function: str, **kwargs: object) -> FollowedCall:
+    caller = caller_of(run, with_host=False)
+    return FollowedCall(caller, run, "node", f"tests.base.calling:{function}", kwargs)
 
 
-def test_the_log_is_said_line_by_line_and_the_answer_comes_after_it(tmp_path):
+def test_the_log_is_said_in_whole_lines_and_the_answer_comes_after_it(run: RunFolder) -> None:
     said: list[str] = []
-    program = "import sys; print('one {'); print('two', file=sys.stderr); print('{\\n \"rows\": 3\\n}')"
-    assert call(tmp_path, program).follow(said.append) == {"rows": 3}
-    assert said[:2] == ["one {", "two"]
+    assert call(run, "answer", rows=3).follow(said.append) == {"rows": 3}
+    assert "\n".join(said).splitlines() == ["one {", "two"]
 
 
-def test_an_earlier_attempts_log_is_not_said_again(tmp_path):
-    (tmp_path / "node.log").write_text('{"rows": 1}\n')
+def test_a_log_that_is_longer_than_one_text_is_said_whole_and_a_line_without_end_in_parts(
+    run: RunFolder,
+) -> None:
+    run.make()
     said: list[str] = []
-    with pytest.raises(CallError):
-        call(tmp_path, "print('again')").follow(said.append)
-    assert said == ["again"]
+    lines, endless = [f"line {number}" for number in range(20_000)], "x" * (LARGEST_SAID * 2)
+    running = call(run, "answer")
+    with run.log("node").open("a") as log:
+        log.write("\n".join([*lines, endless, ""]))
+    running.follow(said.append)
+    assert "".join(said).count("x") == len(endless)
+    assert set(lines) <= set("\n".join(said).splitlines())
+    assert max(map(len, said)) <= 2 * LARGEST_SAID and len(said) < 30
 
 
-def test_a_process_that_fails_or_is_killed_says_how(tmp_path):
-    with pytest.raises(CallError, match=r"^the cause$"):
-        call(tmp_path, "print('viaduct: the cause'); raise SystemExit(1)").follow(print)
+def test_an_earlier_attempts_log_is_not_said_again(run: RunFolder) -> None:
+    run.make()
+    run.log("node").write_text("before\n")
+    said: list[str] = []
     with pytest.raises(CallError, match="exit code 3"):
-        call(tmp_path, "raise SystemExit(3)").follow(print)
-    with pytest.raises(CallError, match="signal 9"):
-        call(tmp_path, "import os; os.kill(os.getpid(), 9)").follow(print)
+        call(run, "end", code=3).follow(said.append)
+    assert said == []
 
 
-def test_cancelling_ends_the_process_and_what_it_started(tmp_path):
-    program = (
-        "import subprocess, sys, time\n"
-        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid); time.sleep(60)"
-    )
-    running = call(tmp_path, program)
-    said: list[str] = []
-    failed: list[BaseException] = []
-
-    def follow() -> None:
-        try:
-            running.follow(said.append)
-        except CallError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=follow)
-    thread.start()
-    while not said:
-        time.sleep(0.02)
+def test_cancelling_ends_the_call(run: RunFolder, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    running = call(run, "sleep_with_a_child", told=str(told))
     running.cancel()
-    thread.join(20)
-    assert failed and not thread.is_alive()
-    deadline = time.monotonic() + 20
-    while any(alive(pid) for pid in (running.pid, int(said[0]))):
-        assert time.monotonic() < deadline, "something of the node goes on"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_the_answer_is_the_last_object_that_begins_a_line():
-    assert last_json('{"a": 1}\ntext {"b": 2}\n{"c": {\n"d": 3}}\nbye') == {"c": {"d": 3}}
-    assert last_json("nothing {here}") is None
+    with pytest.raises(CallError):
+        running.follow(lambda line: None)
 
 
 @pytest.mark.parametrize(

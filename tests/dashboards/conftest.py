@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.dashboards.synthetic import homes
+
 HOST = "http://127.0.0.1"
-
-
-def _load(name: str) -> Any:
-    """A module beside this one; test folders are no packages."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")
 def synthetic() -> Any:
     """The module that writes a HOME."""
-    return _load("synthetic")
+    return homes
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory, synthetic: Any) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A HOME with two projects; tests read it and do not change it."""
     folder = tmp_path_factory.mktemp("home")
-    synthetic.build(folder)
+    homes.build(folder)
     return folder
 
 

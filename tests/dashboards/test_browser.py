@@ -5,6 +5,8 @@ Screenshots go to test-artifacts/dashboards, which git ignores.
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -15,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.base import whole
 from pipelines.base.paths import CHECKOUT
+from tests.conftest import missing
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHROMIUM = "/usr/bin/chromium"
@@ -55,14 +59,27 @@ CONTRAST = """() => {
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if not Path(CHROMIUM).exists():
-        message = "Chromium is missing (Debian's package `chromium`)"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        missing("Chromium (Debian's package `chromium`)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """axe-core, which looks for what keeps people out of a page."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    if spec is None or spec.origin is None:
+        missing("axe-playwright-python")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+
+
+VIOLATIONS = """async () => (await axe.run(document)).violations.map(
+  (v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | ")}`)"""
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +151,13 @@ def _pages(project: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("project", RUNS)
-def test_every_page_opens_without_complaint(address: str, page_of: Any, project: str, look: str) -> None:
+def test_every_page_opens_without_complaint(
+    address: str, page_of: Any, axe: str, project: str, look: str
+) -> None:
     width, height, scheme = LOOKS[look]
     page, complaints = page_of(width, height, scheme)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     folder = SHOTS / project / look
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in _pages(project).items():
@@ -151,6 +172,9 @@ def test_every_page_opens_without_complaint(address: str, page_of: Any, project:
         )
         assert not complaints, f"{name}: {complaints}"
         assert page.evaluate(CONTRAST) == [], name
+        assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == [], name
+        page.evaluate(axe)
+        assert page.evaluate(VIOLATIONS) == [], name
 
 
 def test_tables_sort_and_filter_from_the_keyboard(address: str, page_of: Any) -> None:
@@ -184,6 +208,20 @@ def test_lineage_can_be_clicked_through(address: str, page_of: Any) -> None:
     assert not complaints
 
 
+def test_distributions_are_sorted_and_switched_without_a_script(address: str, page_of: Any) -> None:
+    page, complaints = page_of(java_script_enabled=False)
+    page.goto(f"{address}/data?run={RUNS['card_fraud']}")
+    linear = page.locator("#features svg.overlay").first.inner_html()
+    assert page.get_by_text("No feature differs by more than chance makes it").is_visible()
+    page.get_by_role("link", name="log", exact=True).click()
+    assert page.locator("#features svg.overlay").first.inner_html() != linear
+    page.get_by_role("link", name="quantiles of train").click()
+    assert page.get_by_role("link", name="log", exact=True).get_attribute("aria-current") == "true"
+    page.get_by_role("link", name="Distance").click()
+    assert page.locator("#features th[aria-sort=descending]").inner_text() == "Distance"
+    assert not complaints
+
+
 def test_two_runs_are_compared_from_the_list(address: str, page_of: Any) -> None:
     page, complaints = page_of()
     page.goto(f"{address}/project?name=card_fraud")
@@ -206,8 +244,10 @@ def test_a_click_opens_tensorboard_on_the_runs_curves(address: str, page_of: Any
     assert not complaints
 
 
-def test_an_export_opens_from_disk_with_the_network_off(home: Path, page_of: Any, tmp_path: Path) -> None:
-    from dashboards import export
+def test_an_export_opens_from_disk_with_the_network_off(
+    home: Path, page_of: Any, axe: str, tmp_path: Path
+) -> None:
+    from dashboards.pages import export
 
     target = tmp_path / "run.html"
     assert export.main([RUNS["card_fraud"], "-o", str(target), "--home", str(home)]) == 0
@@ -219,6 +259,13 @@ def test_an_export_opens_from_disk_with_the_network_off(home: Path, page_of: Any
         figure.scroll_into_view_if_needed()
         figure.locator(".main-svg").first.wait_for(timeout=10_000)
     assert page.locator("figure.chart .main-svg").count() > 5
+    drawn = page.locator("#features .drawn:visible").first
+    assert drawn.get_attribute("class") == "drawn linear-even"
+    page.get_by_label("log", exact=True).check()
+    page.get_by_label("quantiles of train").check()
+    assert page.locator("#features .drawn:visible").first.get_attribute("class") == "drawn log-quantiles"
+    page.evaluate(axe)
+    assert page.evaluate(VIOLATIONS) == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert not complaints
     SHOTS.mkdir(parents=True, exist_ok=True)
@@ -231,3 +278,88 @@ def test_a_foreign_page_cannot_frame_the_dashboard(address: str, page_of: Any) -
     page.wait_for_timeout(500)
     assert all("Projects" not in frame.content() for frame in page.frames[1:])
     assert complaints, "the browser says that it was refused"
+
+
+def test_a_point_of_a_history_opens_its_run(address: str, page_of: Any) -> None:
+    page, complaints = page_of()
+    page.goto(f"{address}/project?name=card_fraud")
+    figure = page.locator("figure.chart").first
+    figure.locator(".main-svg").first.wait_for()
+    point = figure.locator(".scatterlayer .trace .point").first.bounding_box()
+    x, y = point["x"] + point["width"] / 2, point["y"] + point["height"] / 2
+    page.mouse.move(x - 2, y)
+    page.mouse.move(x, y)
+    figure.locator(".hoverlayer .hovertext").wait_for()
+    page.mouse.click(x, y)
+    page.wait_for_url("**/run?id=card_fraud-20260101-000001-abcd")
+    assert not complaints
+
+
+def test_a_chart_gives_its_numbers_as_a_table(address: str, page_of: Any, axe: str) -> None:
+    page, complaints = page_of()
+    page.goto(f"{address}/project?name=card_fraud")
+    page.locator("details.numbers summary").first.click()
+    table = page.locator("details.numbers table").first
+    assert table.locator("th").all_inner_texts() == ["Line", "x", "recall"]
+    assert "0.83" in table.inner_text()
+    page.evaluate(axe)
+    assert page.evaluate(VIOLATIONS) == [] and not complaints
+
+
+@pytest.fixture
+def followed(
+    synthetic: Any, tmp_path: Path
+) -> Iterator[tuple[str, subprocess.Popen[str], Callable[[int], None]]]:
+    """(address of a run's page that works, the dashboard's process, a function that moves the Trainer on)."""
+    builder = synthetic.Builder(tmp_path)
+    record = builder.run("card_fraud", 1, state="running")
+    record.pid, record.pid_started, record.ended = os.getpid(), whole.process_started(os.getpid()), 0.0
+    record.nodes["Trainer"].state, record.nodes["Trainer"].ended = "running", 0.0
+    folder = builder.write(record)
+
+    def step(done: int) -> None:
+        whole.write(
+            folder / "Trainer.progress.json", json.dumps({"done": done, "total": 120, "unit": "steps"})
+        )
+
+    step(1)
+    command = [sys.executable, "-m", "dashboards.main", "--home", str(tmp_path), "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
+    assert server.stdout is not None
+    (address,) = re.findall(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
+    yield f"{address}/run?id={record.run_id}", server, step
+    server.kill()
+    server.wait(10)
+
+
+def test_following_a_run_keeps_selection_and_scrolling_and_says_when_nobody_answers(
+    followed: tuple[str, subprocess.Popen[str], Callable[[int], None]], page_of: Any
+) -> None:
+    address, server, step = followed
+    page, _ = page_of(700, 500)
+    page.goto(address)
+    page.get_by_text("1 of 120 steps").wait_for()
+    page.evaluate(
+        """() => {
+          document.querySelector(".graph-box").scrollLeft = 90;
+          scrollTo(0, 200);
+          getSelection().selectAllChildren(document.querySelector("#nodes td a"));
+        }"""
+    )
+    step(60)
+    page.get_by_text("60 of 120 steps").wait_for(timeout=20_000)
+    state = "[document.querySelector('.graph-box').scrollLeft, scrollY, String(getSelection())]"
+    assert page.evaluate(state) == [90, 200, "CsvExampleGen"]
+    server.kill()
+    page.get_by_text("The dashboard does not answer").wait_for(timeout=20_000)
+
+
+def test_times_stay_true_while_a_page_is_open(address: str, page_of: Any) -> None:
+    page, complaints = page_of()
+    page.clock.install()
+    page.goto(f"{address}/project?name=card_fraud")
+    time = page.locator("#runs time.ago").nth(1)
+    before = time.inner_text()
+    page.clock.run_for(3 * 3600 * 1000)
+    hours = [int(text.removesuffix(" h ago")) for text in (before, time.inner_text())]
+    assert hours[1] - hours[0] in (3, 4) and not complaints

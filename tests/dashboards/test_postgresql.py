@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from dags.cluster import Cluster, binaries, data_folder, free_port
-from dashboards.metadata import KEPT_S
-from pipelines.base.project import ProjectError
-from tests.conftest import missing
+from dags.cluster import Cluster
+from dashboards.readers.metadata import KEPT_S
+from tests.postgresql import temporary_cluster
 
 pytestmark = pytest.mark.slow
 RUN = "card_fraud-20260101-000003-abcd"
@@ -25,21 +22,8 @@ ODD = 'C:\\data\\it\'s "here"'
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A PostgreSQL of this module's own, stopped and deleted with it."""
-    try:
-        binaries()
-    except ProjectError:
-        missing("PostgreSQL")
-    # Not below pytest's folder, which the user that PostgreSQL runs as under root cannot enter.
-    with tempfile.TemporaryDirectory(prefix="viaduct-dashboard-") as base:
-        Path(base).chmod(0o711)
-        made = Cluster(data_folder(Path(base) / "postgresql"), free_port())
-        made.create(password := secrets.token_hex(8))
-        try:
-            made.start()
-            made.database(password, "mlmd", "of-mlmd")
-            yield made
-        finally:
-            made.stop("immediate")
+    with temporary_cluster() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +60,14 @@ def test_a_page_tells_what_postgresql_holds(client: Any, page: str, said: str) -
     answer = client.get(page)
     assert answer.status_code == 200 and said in answer.text
     assert "cannot be read" not in answer.text
+
+
+def test_a_server_that_turns_the_pages_away_is_told_with_its_cause(
+    cluster: Cluster, builder: Any, make_client: Any
+) -> None:
+    wrong = make_client(builder.home, url=cluster.url("mlmd", "of-nobody", "mlmd"))
+    page = wrong.get(f"/lineage?run={RUN}").text
+    assert "password authentication failed" in page and "of-nobody" not in page
 
 
 def test_the_same_pages_as_from_sqlite(

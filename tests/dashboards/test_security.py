@@ -74,3 +74,27 @@ def test_a_request_goes_only_to_a_server_that_was_named(client: Any) -> None:
     form = {"server": "http://127.0.0.1:22", "model": "m", "inputs": "{}"}
     answer = client.post("/serving/request", data=form, headers={"origin": "http://127.0.0.1"})
     assert answer.status_code == 200 and "is not a server of this dashboard" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/nowhere", 404), ("/run?id=none", 404), ("/", 500), ("/static/none", 404), ("/run%00", 404)],
+)
+def test_a_page_of_an_error_carries_the_policy_too(
+    home: Any, path: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from starlette.testclient import TestClient
+
+    from dashboards.app import create_app
+
+    app = create_app(home)
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(app.state.site.runs, "rows", broken if status == 500 else app.state.site.runs.rows)
+    answer = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False).get(path)
+    assert answer.status_code == status
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    if status == 500:
+        assert "RuntimeError" in answer.text and "a mistake of ours" not in answer.text

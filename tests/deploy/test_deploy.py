@@ -122,3 +122,37 @@ def test_docker_compose_accepts_the_file():
     command = [docker, "compose", "-f", str(DEPLOY / "compose/compose.yaml"), "config", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **values})
     assert done.returncode == 0, done.stderr
+
+
+def test_beams_services_share_the_schedulers_network_and_home():
+    """Nodes run in the scheduler's container and find the job service at localhost; both sides see the same files."""
+    services = yaml.safe_load((DEPLOY / "compose/compose.yaml").read_text())["services"]
+    beam = {name: service for name, service in services.items() if service.get("profiles") == ["beam"]}
+    assert set(beam) == {"beam-jobs", "beam-pool-1", "beam-pool-2", "beam-front"}
+    for service in beam.values():
+        assert service["network_mode"] == "service:scheduler" and service["volumes"] == [
+            "home:/var/lib/viaduct"
+        ]
+    assert (CHECKOUT / beam["beam-front"]["command"][1]).is_file()
+    pools = [f"localhost:{beam[f'beam-pool-{number}']['command'][-1]}" for number in (1, 2)]
+    assert beam["beam-front"]["command"][-2:] == pools
+
+
+def test_airflows_services_run_and_find_their_api_server_in_compose_and_kubernetes():
+    services = yaml.safe_load((DEPLOY / "compose/compose.yaml").read_text())["services"]
+    compose = {name: s["command"] for name, s in services.items() if s.get("command", [""])[0] == "airflow"}
+    pods = [d["spec"]["template"]["spec"] for d in every_document() if d["kind"] == "Deployment"]
+    commands = [container["command"] for pod in pods for container in pod["containers"]]
+    kubernetes = [command for command in commands if command[0] == "airflow"]
+    expected = {"api-server", "scheduler", "dag-processor", "triggerer"}
+    assert {command[1] for command in compose.values()} == {command[1] for command in kubernetes} == expected
+    (settings,) = [d["data"] for d in every_document() if d["metadata"]["name"] == "airflow-settings"]
+    names = {d["metadata"]["name"] for d in every_document() if d["kind"] == "Service"}
+    for environment, known in ((services["scheduler"]["environment"], set(services)), (settings, names)):
+        url = environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+        assert re.fullmatch(r"http://([\w-]+):8080/execution/", url).group(1) in known
+        assert environment["AIRFLOW__CORE__AUTH_MANAGER"].endswith("FabAuthManager")
+    # Whoever signs a task's token and whoever checks it share the secret.
+    assert "AIRFLOW__API_AUTH__JWT_SECRET" in services["scheduler"]["environment"]
+    for file in (DEPLOY / "README.md", DEPLOY / "terraform/main.tf"):
+        assert "AIRFLOW__API_AUTH__JWT_SECRET" in file.read_text(), file

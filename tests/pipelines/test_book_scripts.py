@@ -1,4 +1,4 @@
-"""book_scripts: tokens and back, the trigram model, reader and writer alike, resumed training, the server."""
+"""book_scripts: tokens and back, n-grams and cache, reader and writer alike, resumed training, the server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.base.errors import ProjectError
 from pipelines.base.paths import CHECKOUT
-from pipelines.base.project import ProjectError
 
 WORDS = ["||return||", "||period||", "the", "table", "row", "is", "a", "||comma||"]
 
@@ -76,25 +76,153 @@ def test_text_written_from_tokens_reads_like_the_text_they_came_from() -> None:
     assert [t.decode() for t in to_text(joined).numpy()] == texts
 
 
-def test_the_trigram_models_chances_sum_to_one() -> None:
-    from pipelines.book_scripts.trigram import Trigram
+@pytest.mark.parametrize("words", [5, 30, 400])
+def test_the_chances_of_the_5_gram_sum_to_one(words: int) -> None:
+    from pipelines.book_scripts.kneser_ney import KneserNey
 
-    random = np.random.default_rng(0)
-    train, tune = random.integers(0, 7, 400), random.integers(0, 7, 100)
-    model = Trigram(train, tune, 8)
-    for pair in ((1, 2), (7, 1), (1, 7)):
-        chances = [np.exp(model.log_probabilities(np.array([*pair, word])))[0] for word in range(8)]
-        assert sum(chances) == pytest.approx(1.0, abs=1e-9) and min(chances) > 0
-    assert model.weights.sum() == pytest.approx(1.0)
+    train = np.random.default_rng(words).integers(0, 7, words)
+    model = KneserNey(train, 9)
+    for before in ([1], [7, 1], [1, 2, 3], list(train[:4]), list(train[-6:]), [8, 8, 8, 8]):
+        chances = [model.chances(np.array([*before, word]))[0][-1] for word in range(9)]
+        assert sum(chances) == pytest.approx(1.0, abs=1e-9) and min(chances) > 0, before
 
 
-def test_the_trigram_model_learns_a_text_that_two_words_determine() -> None:
-    from pipelines.book_scripts.trigram import Trigram
+def test_the_5_gram_learns_a_text_that_two_words_determine_and_says_how_much_it_knew() -> None:
+    from pipelines.book_scripts.kneser_ney import KneserNey
 
     # After (0, 1) comes 2, after (3, 1) comes 4: one word before would not do.
     text = np.tile([0, 1, 2, 3, 1, 4], 200)
-    model = Trigram(text[:900], text[900:1050], 6)
-    assert np.exp(-model.log_probabilities(text[1050:]).mean()) < 1.1
+    chances, depth = KneserNey(text[:900], 7).chances(np.append([6], text[900:1050]))
+    assert np.exp(-np.log(chances[6:]).mean()) < 1.1
+    assert depth[:6].tolist() == [0, 1, 2, 3, 4, 4], "the word 6 was never read"
+
+
+def test_a_word_that_follows_many_is_likelier_after_a_new_one_than_one_that_follows_one_often() -> None:
+    from pipelines.book_scripts.kneser_ney import KneserNey
+
+    # "francisco" (1) stands often, but only after "san" (0); "glass" (2) less often, after 3 to 8.
+    text = np.array([0, 1] * 30 + [word for i in range(3, 9) for word in (i, 2)])
+    model = KneserNey(text, 10)
+    assert model.first[2] > model.first[1]
+    assert model.chances(np.array([0, 1, 0, 1, 0, 1]))[0][-1] > 0.9
+
+
+def test_the_caches_share_is_that_of_words_said_lately() -> None:
+    from pipelines.book_scripts.mixing import cache_chances
+
+    found = cache_chances(np.array([3, 3, 4, 3]), 1.0)
+    np.testing.assert_allclose(found, [1.0, 0.0, (0.5 + 0.25) / 1.75])
+    slow = cache_chances(np.array([3, 3, 4, 3]), 1e9)
+    np.testing.assert_allclose(slow, [1.0, 0.0, 2 / 3], rtol=1e-6)
+
+
+def test_weights_go_to_the_part_that_is_right_in_each_kind_of_context() -> None:
+    from pipelines.book_scripts import mixing
+
+    random = np.random.default_rng(2)
+    kinds = random.integers(0, 2, 4_000)
+    good, bad = random.uniform(0.4, 0.6, 4_000), random.uniform(0.0, 0.2, 4_000)
+    parts = np.stack([np.where(kinds == 0, good, bad), np.where(kinds == 0, bad, good)], axis=1)
+    weights = mixing.fit(parts, kinds, 3)
+    assert weights[0, 0] > 0.9 and weights[1, 1] > 0.9
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
+    together = mixing.fit(parts, np.zeros_like(kinds), 1)
+    np.testing.assert_allclose(
+        weights[2], together[0], err_msg="a kind that never came has the weights of all"
+    )
+    assert (
+        mixing.log_chances(parts, kinds, weights).mean()
+        > mixing.log_chances(parts, kinds * 0, together).mean() + 0.1
+    )
+
+
+def texts_of(kind: str, seed: int) -> np.ndarray:
+    """A made-up text of 3,000 words below 40: `topics` keeps to few words at a time, `phrases` repeats fixed ones."""
+    random = np.random.default_rng(seed)
+    if kind == "topics":
+        return np.concatenate([random.choice(random.integers(0, 40, 4), 60) for _ in range(50)])
+    phrases = np.random.default_rng(0).integers(0, 40, (12, 8))
+    return np.concatenate([phrases[random.integers(12)] for _ in range(375)])
+
+
+@pytest.mark.parametrize("kind", ["topics", "phrases"])
+def test_what_is_chosen_suits_the_text_and_beats_each_part_alone_on_later_words(kind: str) -> None:
+    from pipelines.book_scripts import mixing
+    from pipelines.book_scripts.kneser_ney import KneserNey
+
+    counted = KneserNey(texts_of(kind, 1), 41)
+    tune, later = (mixing.blocks(texts_of(kind, seed), 40) for seed in (2, 3))
+    uniform = np.full((3_000, 1), 1 / 41)
+    weights, half_life = mixing.choose(tune, uniform, counted)
+    chance, depth = mixing.counted_parts(later, counted)
+    cached = mixing.cached_part(later, half_life)
+    mixed = mixing.log_chances(np.column_stack([uniform, chance, cached]), depth, weights).mean()
+    assert mixed > np.log(chance).mean() - 0.002
+    # A cache alone gives new words no chance at all.
+    if kind == "topics":
+        assert mixed > np.log(chance).mean() + 0.5 and half_life == min(mixing.HALF_LIVES)
+        assert weights[:, 2].max() > 0.5
+    else:
+        assert weights[4, 1] > 0.9
+
+
+def test_the_graphs_mixture_is_numpys(writer: Any) -> None:
+    import tensorflow as tf
+
+    from pipelines.book_scripts import mixing
+    from pipelines.book_scripts.kneser_ney import ORDER, KneserNey
+    from pipelines.book_scripts.writing import Mixture, Writer
+
+    random = np.random.default_rng(4)
+    counted = KneserNey(random.integers(0, 8, 300), 9)
+    weights = random.dirichlet([1.0, 1.0, 1.0], ORDER)
+    network = {
+        "embedding": writer.embedding.numpy(),
+        "bias": writer.bias.numpy(),
+        "cells": [[part.numpy() for part in cell] for cell in writer.cells],
+    }
+    mixed = Writer(network, WORDS, Mixture(counted, 20.0, weights))
+    texts = [np.append(0, random.integers(0, 9, 80)) for _ in range(2)]
+    numbers = tf.constant(np.stack(texts))
+    alone = np.exp(writer.follow(numbers).numpy()).ravel()
+    chance, depth = mixing.counted_parts(texts, counted)
+    assert set(depth) == {0, 1, 2, 3, 4}, "contexts of all lengths are met"
+    parts = np.column_stack([alone, chance, mixing.cached_part(texts, 20.0)])
+    expected = mixing.log_chances(parts, depth, weights)
+    np.testing.assert_allclose(mixed.follow(numbers).numpy().ravel(), expected, rtol=1e-4, atol=1e-5)
+    said, _ = mixed.chances(tf.constant([2, 3], tf.int64), mixed.start(tf.constant(2)))
+    np.testing.assert_allclose(np.exp(said).sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_a_mixed_writer_writes_alike_in_any_company_and_never_feeds_on_its_own_cache(writer: Any) -> None:
+    from pipelines.book_scripts.kneser_ney import ORDER, KneserNey
+    from pipelines.book_scripts.writing import Mixture, Writer
+
+    network = {
+        "embedding": writer.embedding.numpy(),
+        "bias": writer.bias.numpy(),
+        "cells": [[part.numpy() for part in cell] for cell in writer.cells],
+    }
+    counted = KneserNey(np.random.default_rng(4).integers(0, 8, 300), 9)
+
+    def mixed(*weights: float) -> Any:
+        return Writer(network, WORDS, Mixture(counted, 20.0, np.tile(weights, (ORDER, 1))))
+
+    (alone,) = write(mixed(0.1, 0.3, 0.6), ["the table"], [25], [0.9], [5])
+    together = write(mixed(0.1, 0.3, 0.6), ["a", "the table"], [40, 25], [0.5, 0.9], [1, 5])
+    assert together[1] == alone
+    assert write(mixed(0.25, 0.75, 0.0), ["the table"], [25], [0.9], [5]) == [alone]
+
+
+def test_a_short_book_is_read_in_smaller_windows() -> None:
+    from pipelines.book_scripts.model import fitting, windows
+
+    parameters = {"batch_size": 16, "steps": 32}
+    assert fitting(parameters, 140_000, 17_000) == {"batch_size": 16, "steps": 32}
+    for read, held in ((200, 25), (3_000, 300), (20, 3)):
+        found = fitting(parameters, read, held)
+        assert windows(np.arange(held), found["batch_size"], found["steps"], shift=False)[1] >= 1
+        assert windows(np.arange(read), found["batch_size"], found["steps"], shift=True)[1] >= 1
 
 
 def test_the_writer_computes_what_the_keras_reader_computes() -> None:
@@ -194,7 +322,7 @@ def test_windows_follow_each_other_and_every_next_word_is_the_one_to_predict() -
 
 
 def test_a_book_is_split_in_its_order_and_files_that_are_no_books_are_refused(tmp_path: Path) -> None:
-    from pipelines.book_scripts.data import read_rows
+    from pipelines.book_scripts.rows import read_rows
 
     book = tmp_path / "a.txt"
     book.write_text("\n\n".join(f"paragraph {i} has six words." for i in range(50)), encoding="utf-8")
@@ -226,7 +354,7 @@ def test_the_manuals_source_becomes_prose_without_markup_and_listings() -> None:
 
 
 def test_kinds_and_places_of_words() -> None:
-    from pipelines.book_scripts.judging import blocks, places, word_kinds
+    from pipelines.book_scripts.evaluate import blocks, places, word_kinds
 
     vocabulary, counts = ["||return||", "the", "table", "x"], np.array([50, 900, 30, 3, 0])
     kinds = word_kinds(np.array([0, 1, 2, 3, 4]), vocabulary, counts)
@@ -304,7 +432,9 @@ def test_a_served_model_goes_on_writing_over_grpc(finished_run: Callable[[str], 
 
     run = finished_run("book_scripts")
     assert run.code == 0 and run.record.blessed, run.output
-    process, addresses = answer.start_server("book_scripts", run.paths.serving, tmp_path / "serving.log")
+    process, addresses = answer.start_server(
+        "book_scripts", Path(run.record.pushed).parent, tmp_path / "serving.log"
+    )
     try:
         with Client(addresses["grpc"]) as client:
 
@@ -327,7 +457,7 @@ def test_a_served_model_goes_on_writing_over_grpc(finished_run: Callable[[str], 
 
 @pytest.mark.real_data
 def test_the_real_manual_is_read_whole_and_split_by_words(real_data: Path) -> None:
-    from pipelines.book_scripts.data import read_rows
+    from pipelines.book_scripts.rows import read_rows
 
     rows = list(read_rows(sorted((real_data / "book_scripts").glob("*.txt")), {}))
     words = {

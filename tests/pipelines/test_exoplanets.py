@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.base.project import ProjectError
-from pipelines.exoplanets import data, light_curves, periodogram, real_check, rows
+from pipelines.base.errors import ProjectError
+from pipelines.exoplanets import data, koi, light_curves, periodogram, real_check, rows
 from pipelines.exoplanets.light_curves import CADENCE_D, LENGTH, Orbit
 
 TIME = np.arange(LENGTH) * CADENCE_D
@@ -68,6 +68,71 @@ def test_every_split_gets_hosts_and_others_even_where_hosts_are_few(tmp_path: Pa
     assert len(found) == 28
     for split in rows.SPLITS:
         assert {label for s, label in found if s == split} == {1, 2}
+
+
+@pytest.mark.parametrize("column", ["target", "KepID"])
+def test_all_windows_of_a_star_are_in_one_split_where_the_file_names_the_stars(
+    tmp_path: Path, column: str
+) -> None:
+    file = _write(tmp_path / "windows.csv.gz", [1, 1, 1, 2, 2] * 12)
+    lines = gzip.decompress(file.read_bytes()).decode().splitlines()
+    # Five windows of a star after each other, in every order of stars: by rows they would go to all splits.
+    stars = [f"KIC {100 + number * 7 % 12}" for number in range(60)]
+    named = [f"{line},{star}" for line, star in zip(lines, [column, *stars], strict=True)]
+    file.write_bytes(gzip.compress("\n".join(named).encode()))
+    found = [(split, star) for (split, _), star in zip(rows.read_rows([file], {}), stars, strict=True)]
+    splits_of = {star: {split for split, other in found if other == star} for star in stars}
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    assert {split for split, _ in found} == set(rows.SPLITS)
+
+
+KOI_TABLE = """# from the archive
+kepid,kepoi_name,kepler_name,koi_disposition,koi_period
+11551692,K01781.02,Kepler-411 b,CONFIRMED,3.005
+11551692,K01781.01,Kepler-411 c,CONFIRMED,7.834
+6185476,K00227.01,,CANDIDATE,17.657
+777,K09999.01,,FALSE POSITIVE,1.5
+"""
+
+
+@pytest.fixture
+def koi_table(tmp_path: Path) -> dict[str, koi.Known]:
+    (tmp_path / "koi.csv").write_text(KOI_TABLE, encoding="utf-8")
+    return koi.read(tmp_path / "koi.csv")
+
+
+def test_labels_that_the_table_of_objects_contradicts_are_named(koi_table: dict[str, koi.Known]) -> None:
+    stars = ["KIC 11551692", "Kepler-411", "KIC 6185476", "777", "KIC 777", "KIC 5"]
+    hosts = np.array([False, True, False, True, False, True])
+    lines = koi.compare(hosts, stars, koi_table)
+    assert lines == [
+        "777: label planet is WRONG by the table: K09999.01 false positive, 1.5 d",
+        "KIC 11551692: label no planet is WRONG by the table: Kepler-411 c confirmed, 7.834 d; "
+        "Kepler-411 b confirmed, 3.005 d",
+        "KIC 5: label planet; not in the table",
+        "KIC 6185476: label no planet; OPEN, candidates only: K00227.01 candidate, 17.66 d",
+    ]
+    labels, counts = koi.relabel(hosts, stars, koi_table)
+    assert labels[counts].tolist() == [True, True, False, False, True], "what is not in it keeps its label"
+    assert counts.tolist() == [True, True, False, True, True, True]
+
+
+def test_the_check_is_made_once_more_by_the_tables_labels(
+    koi_table: dict[str, koi.Known], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stars, hosts = ["KIC 11551692", "777", "KIC 6185476"], np.array([False, False, True])
+    figures = real_check.by_table(np.array([0.9, 0.1, 0.2]), hosts, stars, koi_table)
+    assert figures["curves"] == 2 and figures["roc_auc"] == 1.0
+    assert "WRONG" in capsys.readouterr().out
+    assert real_check.by_table(np.array([0.9]), hosts[:1], stars[:1], koi_table) == {}
+
+
+def test_a_file_that_is_no_table_of_objects_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(ProjectError, match="kepoi_name"):
+        koi.read(tmp_path / "x.csv")
+    with pytest.raises(ProjectError, match="cannot be read"):
+        koi.read(tmp_path / "none.csv.gz")
 
 
 def test_empty_cells_are_missing_and_wrong_layouts_are_refused(tmp_path: Path) -> None:
@@ -185,6 +250,8 @@ def test_real_curves_that_no_model_has_seen_are_scored_with_an_interval(
             str(folder / "exo_like_3197.csv.gz"),
             "--stars",
             str(folder / "exo_like_3197_targets.csv"),
+            "--koi",
+            str(real_data / "kepler_koi" / "koi_cumulative.csv.gz"),
             "--model",
             run.record.pushed,  # type: ignore[attr-defined]
         ],
@@ -199,3 +266,5 @@ def test_real_curves_that_no_model_has_seen_are_scored_with_an_interval(
     assert found["curves"] == 42 and found["hosts"] == 32
     assert found["low"] <= found["roc_auc"] <= found["high"]
     assert found["high"] > 0.5
+    assert found["by_table"]["curves"] == 36, "two stars have candidates only"
+    assert "WRONG" not in done.stdout and done.stdout.count("OPEN") == 2

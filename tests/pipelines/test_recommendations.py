@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pipelines.base.project import ProjectError
+from pipelines.base.errors import ProjectError
 
 HEADER = "timestamp,visitorid,event,itemid,transactionid\n"
 DAY = 86_400_000
@@ -41,15 +41,15 @@ def answer(tastes: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
     """`answer(signature, **inputs)` of a factorisation of `tastes`, saved and loaded again."""
     import tensorflow as tf
 
+    from pipelines.recommendations.choosing import learn
     from pipelines.recommendations.events import popularity
-    from pipelines.recommendations.model import learn
     from pipelines.recommendations.project import PROJECT
     from pipelines.recommendations.recommender import Ranker, Recommender, signatures
 
     folder = tmp_path_factory.mktemp("recommender")
     (folder / "visitors").write_text("\n".join(f"v{v}" for v in range(120)) + "\n", encoding="utf-8")
     (folder / "items").write_bytes(b"\n".join(ITEMS) + b"\n")
-    values = {**PROJECT.variants[0].parameters, "variant": "factorisation", "factors": 4, "epochs": 5}
+    values = {**PROJECT.variants[0].parameters, "method": "factorisation", "factors": 4, "epochs": 5}
     *_, (scorer, _) = learn(tastes, 24, values)
     served = Recommender(
         Ranker(scorer, popularity(tastes, 24, 14.0)),
@@ -100,9 +100,10 @@ def test_what_is_popular_in_the_sample_changes_over_the_weeks() -> None:
 
 def test_every_evaluated_event_comes_after_every_training_event(tmp_path: Path) -> None:
     from pipelines.recommendations import data
+    from pipelines.recommendations.rows import FILE, read_rows
 
     data.sample(tmp_path, 3_000, 1)
-    rows = list(data.read_rows([tmp_path / data.FILE], {}))
+    rows = list(read_rows([tmp_path / FILE], {}))
     times = {s: [row["timestamp"] for split, row in rows if split == s] for s in ("train", "eval")}
     assert len(rows) == 3_000 and max(times["train"]) < min(times["eval"])
     assert times["train"] == sorted(times["train"]) and times["eval"] == sorted(times["eval"])
@@ -110,20 +111,38 @@ def test_every_evaluated_event_comes_after_every_training_event(tmp_path: Path) 
 
 
 def test_tables_that_cannot_be_right_are_refused_with_file_and_line(tmp_path: Path) -> None:
-    from pipelines.recommendations import data
+    from pipelines.recommendations.rows import read_rows
 
     for content, words in (
         (HEADER + "1439694000000,1,view,100,\n1439694000001,1,look,100,\n", "line 3.*'look'.*view"),
         (HEADER + "yesterday,1,view,100,\n", "line 2.*milliseconds since 1970"),
+        (HEADER + "1439694000,1,view,100,\n", "line 2.*seconds lack three zeros"),
         (HEADER + "1439694000000,,view,100,\n", "line 2.*two ids"),
         (HEADER, "holds no event"),
         ("time,who\n1,2\n", "expected the columns timestamp, visitorid"),
     ):
         (tmp_path / "events.csv").write_text(content, encoding="utf-8")
         with pytest.raises(ProjectError, match=words):
-            list(data.read_rows([tmp_path / "events.csv"], {}))
-    with pytest.raises(ProjectError, match=r"No events.csv among \['items.csv'\]"):
-        list(data.read_rows([tmp_path / "items.csv"], {}))
+            list(read_rows([tmp_path / "events.csv"], {}))
+    with pytest.raises(ProjectError, match=r"No events.csv among \['items.csv', 'users.csv'\]"):
+        list(read_rows([tmp_path / "items.csv", tmp_path / "users.csv"], {}))
+
+
+def test_times_of_twelve_digits_are_of_the_last_century_and_pass_as_the_schema_says(tmp_path: Path) -> None:
+    import re
+
+    from pipelines.recommendations import rows
+
+    (tmp_path / "log.csv").write_text(HEADER + "874965758000,1,view,100,\n" * 2, encoding="utf-8")
+    read = [row["timestamp"] for _, row in rows.read_rows([tmp_path / "log.csv"], {})]
+    assert read == [874965758000] * 2
+    schema = Path(rows.__file__).with_name("schema.pbtxt").read_text(encoding="utf-8")
+    bounds = re.search(r"min: (\d+) max: (\d+)", schema)
+    assert bounds is not None
+    for bound, beyond in zip(map(int, bounds.groups()), (-1, 1), strict=True):
+        assert re.fullmatch(rows.MILLISECONDS, str(bound)) and not re.fullmatch(
+            rows.MILLISECONDS, str(bound + beyond)
+        )
 
 
 def test_fetching_says_how_to_get_what_needs_an_account(tmp_path: Path) -> None:
@@ -245,6 +264,121 @@ def test_neighbours_are_the_cosine_of_who_saw_them_whatever_the_slice(
     assert (kept > 0).sum(axis=1).max() == 2
 
 
+def test_neighbours_leave_the_items_seen_as_they_are_also_of_a_visitor_with_hundreds() -> None:
+    from pipelines.recommendations import ranking
+
+    dense = np.zeros((3, 420), np.float32)
+    dense[0, :400] = dense[1, 7] = dense[2, :3] = 1
+    seen = sparse.csr_matrix(dense)
+    together = ranking.neighbours(seen, 1.0).toarray()
+    np.testing.assert_array_equal(seen.toarray(), dense)
+    # Of the robot's 400 items the first 300 count: 0 and 299 were seen together, 0 and 300 not.
+    assert together[299].any() and not together[300:].any() and not together[:, 300:].any()
+
+
+def test_ease_is_the_regression_of_each_item_on_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.recommendations import ranking
+
+    seen = sparse.csr_matrix((np.random.default_rng(4).random((60, 9)) < 0.4).astype(np.float32))
+    dense, penalty = seen.toarray().astype(float), 7.0
+    expected = np.zeros((9, 9))
+    for item in range(9):
+        others = [i for i in range(9) if i != item]
+        x = dense[:, others]
+        left = x.T @ x + penalty * np.eye(8)
+        expected[others, item] = np.linalg.solve(left, x.T @ dense[:, item])
+    np.testing.assert_allclose(ranking.ease(seen, penalty).toarray(), expected, atol=1e-5)
+    monkeypatch.setattr(ranking, "EASE_WEIGHTS", 3)
+    kept = ranking.ease(seen, penalty).toarray()
+    assert ((kept != 0).sum(axis=1) == 3).all()
+    np.testing.assert_allclose(
+        np.abs(kept).sum(axis=1), np.sort(np.abs(expected), axis=1)[:, -3:].sum(axis=1), atol=1e-5
+    )
+    monkeypatch.setattr(ranking, "EASE_ITEMS", 4)
+    popular = set(np.argsort(-dense.sum(axis=0), kind="stable")[:4])
+    assert set(ranking.ease(seen, penalty).indices) <= popular
+
+
+def test_served_similarities_are_the_sum_over_items_seen_and_ties_go_to_what_is_popular() -> None:
+    import tensorflow as tf
+
+    from pipelines.recommendations.recommender import TIE, SimilarityScorer
+
+    weights = sparse.csr_matrix(
+        np.array([[0, 0.5, 0, -0.25], [0.25, 0, 0, 0], [0, 0, 0, 0], [1.0, 0, 0, 0]], np.float32)
+    )
+    popular = np.array([4.0, 3.0, 2.0, 1.0])
+    scores = SimilarityScorer(weights, popular)(
+        tf.constant([[0, -1, 3], [2, -1, -1]], tf.int64), tf.ones([2, 3])
+    ).numpy()
+    np.testing.assert_allclose(
+        scores, np.array([[1, 0.5, 0, -0.25], [0, 0, 0, 0]]) + TIE * popular / 4, atol=1e-7
+    )
+    assert np.argsort(-scores[1]).tolist() == [0, 1, 2, 3]
+
+
+def test_the_end_of_the_training_period_chooses_low_confidence_for_a_dense_log_of_films() -> None:
+    from pipelines.recommendations import choosing
+    from pipelines.recommendations.project import PROJECT
+
+    parameters = {**PROJECT.variant("best").parameters, "variant": "best", "factors": 8, "epochs": 4}
+    trials = choosing.choose(films(), 120, 90, parameters)
+    scores = [trial.best["ndcg_at_10"] for trial in trials]
+    assert scores == sorted(scores, reverse=True) and len(trials) == 6
+    factorisations = [t for t in trials if t.parameters["method"] == "factorisation"]
+    assert factorisations[0].parameters["confidence"] < PROJECT.variant("best").parameters["confidence"]
+    assert [len(t.curve) for t in factorisations] == [4, 3, 3, 3]
+    assert {len(t.curve) for t in trials if t.parameters["method"] == "ease"} == {1}
+
+
+def films() -> Any:
+    """A dense log: 120 people who saw 20 to 60 of 90 films over a year, each drawn by their taste and by fame."""
+    from pipelines.recommendations.events import Log
+
+    random = np.random.default_rng(8)
+    fame = random.normal(0, 1, 90)
+    parts = []
+    for person in range(120):
+        taste = np.where(np.arange(90) % 6 == person % 6, 2.5, 0.0) + fame
+        seen = np.argsort(-(taste + random.gumbel(size=90)))[: random.integers(20, 60)]
+        days = np.sort(random.uniform(0, 365, len(seen)))
+        parts.append(
+            np.c_[np.full(len(seen), person), random.permutation(seen), np.ones(len(seen)), days * DAY]
+        )
+    rows = np.concatenate(parts).astype(np.int64)
+    return Log(*rows[np.argsort(rows[:, 3])].T)
+
+
+def test_items_beyond_those_that_score_are_not_offered_again(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from pipelines.recommendations.events import pairs
+    from pipelines.recommendations.recommender import HISTORY, Ranker, Recommender
+
+    seen = pairs(log_of([(0, list(range(HISTORY + 60))), (1, [3])]), 2)
+    items = HISTORY + 65
+    names = [f"item{number}".encode() for number in range(items)]
+    (tmp_path / "visitors").write_text("v0\nv1\n", encoding="utf-8")
+    (tmp_path / "items").write_bytes(b"\n".join(names) + b"\n")
+    # Whatever was seen, the oldest items score best.
+    ranker = Ranker(
+        lambda seen, strength: tf.zeros_like(seen[:, :1], tf.float32) - np.arange(items), np.ones(items)
+    )
+    served = Recommender(
+        ranker,
+        str(tmp_path / "visitors"),
+        str(tmp_path / "items"),
+        names,
+        seen,
+        (1.0, np.zeros(2), np.zeros(items)),
+    )
+    answered = served.recommend(tf.constant(["v0", "v1"]), tf.fill([2, 0], ""))
+    robot, other = answered["items"].numpy()
+    assert set(robot[:5]) == set(names[-5:]) and set(robot[5:]) == {b""}
+    assert other[:3].tolist() == [b"item0", b"item1", b"item2"] and b"item3" not in other
+    assert answered["known"].numpy().tolist() == [HISTORY, 1]
+
+
 def test_rivals_name_nothing_that_was_seen_and_popular_items_fill_the_list() -> None:
     from pipelines.recommendations import ranking
 
@@ -257,8 +391,8 @@ def test_rivals_name_nothing_that_was_seen_and_popular_items_fill_the_list() -> 
 
 
 def test_tasks_hold_what_is_new_to_the_visitor_and_nothing_that_is_told() -> None:
-    from pipelines.recommendations import judging
     from pipelines.recommendations.events import Log, pairs
+    from pipelines.recommendations.tasks import NOTHING_KNOWN, make_tasks
 
     def log(*rows: tuple[int, int, int]) -> Log:
         visitor, item, time = np.array(rows).T
@@ -267,19 +401,42 @@ def test_tasks_hold_what_is_new_to_the_visitor_and_nothing_that_is_told() -> Non
     # Visitor 0 returns; 1 returns to what it saw only; 2 is new with three items; 3 is new with one.
     train = log((0, 0, 1), (0, 1, 2), (1, 1, 3))
     later = log((0, 1, 11), (0, 2, 12), (1, 1, 13), (2, 3, 15), (2, 0, 14), (2, 2, 16), (3, 2, 17))
-    names = np.array([b"a", b"b", b"c", b"d"], object)
-    found = judging.Events(train, later, names, names, 3)
-    returning, new, started = judging.make_tasks(found, pairs(train, 4))
+    returning, new, started = make_tasks(pairs(train, 4), later, 4)
     assert returning.visitors.tolist() == [0] and returning.targets.indices.tolist() == [2]
     assert returning.history.tolist() == ["2 to 4 items"] and returning.told.tolist() == [-1]
     assert new.visitors.tolist() == [2, 3] and new.counts.tolist() == [3, 1]
-    assert new.history.tolist() == [judging.NOTHING_KNOWN] * 2
+    assert new.history.tolist() == [NOTHING_KNOWN] * 2
     assert started.visitors.tolist() == [2] and started.told.tolist() == [0]
     assert sorted(started.targets.indices.tolist()) == [2, 3] and started.seen.indices.tolist() == [0]
-    with pytest.raises(ValueError, match="No started visitor sees anything new"):
-        judging.make_tasks(
-            judging.Events(train, log((0, 2, 12), (3, 2, 17)), names, names, 3), pairs(train, 4)
-        )
+    some = make_tasks(pairs(train, 4), log((0, 2, 12), (3, 2, 17)), 4)
+    assert [task.kind for task in some] == ["returning", "new"]
+    with pytest.raises(ValueError, match="nobody of whom an item is known sees another"):
+        make_tasks(pairs(train, 4), log((3, 2, 17)), 4)
+
+
+def test_scores_that_are_no_numbers_are_refused_with_the_number_of_visitors() -> None:
+    import tensorflow as tf
+
+    from pipelines.recommendations import evaluate
+    from pipelines.recommendations.events import Log
+    from pipelines.recommendations.tasks import Tasks
+
+    names = np.array([b"a", b"b"], object)
+    nothing = Log(*(np.zeros(0, int) for _ in range(4)))
+    seen = sparse.csr_matrix((5, 2), dtype=np.float32)
+    task = Tasks("new", np.zeros(5, int), np.full(5, -1), seen, seen, 1.0)
+
+    def answering(*scores: float) -> Any:
+        items = tf.constant([[b"a", b""]] * 5)
+        return lambda **inputs: {
+            "items": items,
+            "scores": tf.constant([[score, -np.inf] for score in scores]),
+        }
+
+    events = evaluate.Events(nothing, nothing, names, names, 2)
+    assert evaluate.ask(answering(1.0, 2.0, 3.0, 4.0, 5.0), events, task).tolist() == [[0, -1]] * 5
+    with pytest.raises(ProjectError, match="predictions are not finite: 2 of 5 rows"):
+        evaluate.ask(answering(1.0, np.nan, 3.0, np.nan, 5.0), events, task)
 
 
 def test_a_known_visitor_is_offered_more_of_its_taste_and_nothing_seen(answer: Any, tastes: Any) -> None:
@@ -366,12 +523,12 @@ def test_a_lesson_never_holds_its_own_answer() -> None:
 def test_the_network_learns_tastes_and_passes_over_gaps(tastes: Any) -> None:
     import tensorflow as tf
 
-    from pipelines.recommendations import model
+    from pipelines.recommendations import choosing
     from pipelines.recommendations.project import PROJECT
 
-    values = {**PROJECT.variant("neural").parameters, "variant": "neural", "factors": 4, "batch_size": 32}
+    values = {**PROJECT.variant("neural").parameters, "method": "neural", "factors": 4, "batch_size": 32}
     losses = []
-    for scorer, loss in model.learn(tastes, 24, {**values, "negatives": 16, "epochs": 8}):  # noqa: B007
+    for scorer, loss in choosing.learn(tastes, 24, {**values, "negatives": 16, "epochs": 8}):  # noqa: B007
         losses.append(loss)
     assert losses[-1] < losses[0]
     seen = tf.constant([[1, 2, -1], [-1, 1, 2], [13, 14, 15]], tf.int64)
@@ -392,7 +549,7 @@ def test_a_served_model_answers_known_and_new_visitors_over_grpc(
     run = finished_run("recommendations")
     assert run.code == 0 and run.record.blessed, run.output
     process, addresses = served_model.start_server(
-        "recommendations", run.paths.serving, tmp_path / "serving.log"
+        "recommendations", Path(run.record.pushed).parent, tmp_path / "serving.log"
     )
     try:
         with Client(addresses["grpc"]) as client:

@@ -102,7 +102,9 @@ def test_page_and_served_model_agree_on_sentences_and_on_random_unicode(
     run = finished_run("sentiment")
     data.sample(tmp_path, 300, seed=21)
     texts = [text for _, text in rows.read_lines(tmp_path / data.FILE)] + AWKWARD + random_strings(1_000)
-    process, addresses = answer.start_server("sentiment", run.paths.serving, tmp_path / "serving.log")
+    process, addresses = answer.start_server(
+        "sentiment", Path(run.record.pushed).parent, tmp_path / "serving.log"
+    )
     try:
         with Client(addresses["grpc"]) as client:
             served = client.predict(

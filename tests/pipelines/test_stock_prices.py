@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.base.errors import ProjectError
 from pipelines.base.paths import CHECKOUT
-from pipelines.base.project import ProjectError
 
 
 @pytest.fixture(scope="module")
 def history() -> Any:
     """Five years of one random walk on the days that a sample has."""
     from pipelines.stock_prices import data
-    from pipelines.stock_prices.model import History
+    from pipelines.stock_prices.histories import History
 
     days = data._trading_days(5 * 252)
     year = np.array([d.year for d in days])
@@ -32,8 +32,11 @@ def history() -> Any:
 
 def forecaster(history: Any, variant: str = "walk") -> Any:
     from pipelines.stock_prices import kernels
-    from pipelines.stock_prices.forecasting import make_forecaster, signatures
+    from pipelines.stock_prices.forecasting import Reverting, make_forecaster, signatures
+    from pipelines.stock_prices.model import REVERTING, averaged
 
+    if variant == REVERTING:
+        return signatures(Reverting([history], averaged([history])))
     fits = dict.fromkeys(range(history.begin, int(history.year[-1]) + 2), kernels.START[variant])
     return signatures(make_forecaster([history], [fits], variant, 5))
 
@@ -95,16 +98,17 @@ def test_a_fit_finds_the_volatility_that_made_the_data(history: Any) -> None:
     assert found["walk"] == pytest.approx(252 * 0.015**2, rel=0.35)
 
 
-def test_a_forecast_does_not_change_with_what_came_after_its_origin(history: Any) -> None:
+@pytest.mark.parametrize("variant", ["walk", "reverting"])
+def test_a_forecast_does_not_change_with_what_came_after_its_origin(history: Any, variant: str) -> None:
     from dataclasses import replace
 
     year, later = history.begin, history.year * 1000 + history.day
     for quarter, first in ((0, 1), (3, 182)):
         changed = np.where(later >= year * 1000 + first, history.curve + 1.0, history.curve)
         anchor = np.where(history.year > year, history.anchor + 1.0, history.anchor)
-        before = ask(forecaster(history)["serving_default"], "ACME", year, quarter)
+        before = ask(forecaster(history, variant)["serving_default"], "ACME", year, quarter)
         after = ask(
-            forecaster(replace(history, curve=changed, anchor=anchor))["serving_default"],
+            forecaster(replace(history, curve=changed, anchor=anchor), variant)["serving_default"],
             "ACME",
             year,
             quarter,
@@ -183,9 +187,10 @@ def test_thinning_keeps_the_last_day_of_every_quarter(history: Any) -> None:
 
 def test_rows_are_split_by_year_and_anchored_at_the_last_close_of_the_year_before(tmp_path: Path) -> None:
     from pipelines.stock_prices import data
+    from pipelines.stock_prices.rows import read_rows
 
     data.sample(tmp_path, 6 * 252 * 3, 1)
-    rows = list(data.read_rows(sorted(tmp_path.glob("*.csv")), {"backtest_years": 2}))
+    rows = list(read_rows(sorted(tmp_path.glob("*.csv")), {"backtest_years": 2}))
     mine = [(split, row) for split, row in rows if row["stock"] == "ACME"]
     last = mine[-1][1]["year"]
     assert {row["year"] for split, row in mine if split == "eval"} == {last - 1, last}
@@ -194,9 +199,9 @@ def test_rows_are_split_by_year_and_anchored_at_the_last_close_of_the_year_befor
 
 
 def test_tables_that_cannot_be_right_are_refused_with_file_and_line(tmp_path: Path) -> None:
-    from pipelines.stock_prices import data
+    from pipelines.stock_prices.rows import COLUMNS, read_rows
 
-    header = ",".join(data.COLUMNS) + "\n"
+    header = ",".join(COLUMNS) + "\n"
     for content, words in (
         (header + "2001-01-02,1,1,1,1,1,5\n2001-01-02,1,1,1,1,1,5\n", "line 3.*oldest day first"),
         (header + "2001-01-02,1,1,1,1,zero,5\n", "line 2.*expected the columns"),
@@ -205,27 +210,103 @@ def test_tables_that_cannot_be_right_are_refused_with_file_and_line(tmp_path: Pa
     ):
         (tmp_path / "X.csv").write_text(content, encoding="utf-8")
         with pytest.raises(ProjectError, match=words):
-            list(data.read_rows([tmp_path / "X.csv"], {"backtest_years": 3}))
+            list(read_rows([tmp_path / "X.csv"], {"backtest_years": 3}))
 
 
 def test_the_naive_forecasts_use_nothing_after_the_origin(history: Any) -> None:
     from dataclasses import replace
 
-    from pipelines.stock_prices import backtest
+    from pipelines.stock_prices import evaluate
 
     year = history.begin
     changed = replace(history, curve=np.where(history.year >= year, history.curve + 2.0, history.curve))
-    first, other = next(backtest.periods([history])), next(backtest.periods([changed]))
+    first, other = next(evaluate.periods([history])), next(evaluate.periods([changed]))
     assert first.year == year and first.quarter == 0
-    for naive in (backtest.last_value, backtest.mean_of_years):
+    for naive in (evaluate.last_value, evaluate.mean_variance, evaluate.mean_of_years):
         for mine, theirs in zip(naive(first), naive(other), strict=True):
             np.testing.assert_allclose(mine, theirs)
+
+
+def jumpy(history: Any, quiet: float, loud: float, days: int) -> Any:
+    """`history` with returns of deviation `quiet`, of `loud` on the last `days` before its last two years."""
+    from dataclasses import replace
+
+    deviation = np.full(len(history.year), quiet)
+    origin = int(np.searchsorted(history.year, history.begin))
+    deviation[origin - days : origin] = loud
+    price = 3 + np.cumsum(np.random.default_rng(7).normal(0, 1, len(deviation)) * deviation)
+    anchor = np.array([price[max(0, int(np.searchsorted(history.year, y)) - 1)] for y in history.year])
+    return replace(history, curve=price - anchor, anchor=anchor)
+
+
+def test_the_served_variance_is_the_weighted_mean_of_all_combinations(history: Any) -> None:
+    from pipelines.stock_prices import volatility
+    from pipelines.stock_prices.histories import BAND, DAYS_PER_YEAR
+
+    given = jumpy(history, 0.01, 0.03, 40)
+    year = given.begin
+    answer = ask(forecaster(given, "reverting")["serving_default"], "ACME", year, 0)
+    known = given.year < year
+    time, price = given.time[known], given.log_price[known]
+    usual, recent = volatility.rates(np.diff(price) ** 2, time[-1] - time[0])
+    ahead = year + answer["days"] / DAYS_PER_YEAR - time[-1]
+    weights = volatility.weights([given], [year])[year]
+    expected = weights.ravel() @ volatility.variances(usual, recent, np.maximum(ahead, 1 / DAYS_PER_YEAR))
+    half = (np.log(answer["upper"]) - np.log(answer["lower"])) / 2
+    np.testing.assert_allclose((half / BAND) ** 2, expected, rtol=1e-4)
+    np.testing.assert_allclose(answer["mean"], np.exp(price[-1]), rtol=1e-5)
+
+
+def test_after_a_loud_month_the_variance_is_high_and_returns_to_the_usual_one(history: Any) -> None:
+    from pipelines.stock_prices import volatility
+
+    usual, recent = volatility.rates(np.r_[np.full(900, 1e-4), np.full(40, 9e-4)], 940 / 252)
+    assert usual == pytest.approx(252 * (900e-4 + 360e-4) / 940)
+    assert np.all(np.diff(recent) < 0) and recent[0] > 2 * usual, "short memories see more of the loud month"
+    ahead = np.array([1 / 252, 0.25, 1.0, 10.0])
+    rate = volatility.variances(usual, recent, ahead) / ahead
+    assert np.all(rate[:, 0] > 1.1 * usual) and np.all(np.diff(rate, axis=1) < 0)
+    fast = [i for i, (_, speed, _) in enumerate(volatility.GRID) if volatility.SPEEDS[speed] == 8.0]
+    np.testing.assert_allclose(rate[fast, -1], usual, rtol=0.1)
+
+
+def test_combinations_that_forecast_earlier_windows_better_weigh_more(history: Any) -> None:
+    from pipelines.stock_prices import volatility
+
+    ends, losses = volatility.windows(history)
+    year = int(history.year[-1])
+    (before,) = volatility.weights([history], [int(history.year[0])]).values()
+    (after,) = volatility.weights([history], [year]).values()
+    np.testing.assert_allclose(before, 1 / len(volatility.GRID))
+    assert after.sum() == pytest.approx(1.0)
+    known = losses[ends < year].mean(axis=0)
+    order = np.argsort(known)
+    assert after.ravel()[order[0]] > after.ravel()[order[-1]]
+    assert np.all(np.diff(after.ravel()[order]) <= 1e-15)
+
+
+def test_the_gain_on_the_best_rival_is_judged_by_years() -> None:
+    from pipelines.stock_prices.evaluate import RIVALS, _metrics
+
+    def forecast(own: float, theirs: float) -> dict[str, np.ndarray]:
+        rivals = {
+            f"_{name}": np.array([1.0, 9.0, theirs + 5.0 * (name != "last_value"), 10.0]) for name in RIVALS
+        }
+        return {"": np.array([1.0, 9.0, own, 10.0]), **rivals}
+
+    ones, years = np.ones(4, int), np.array([0, 0, 1, 1])
+    alike = _metrics([forecast(-5.0, -4.0)] * 4, ones, years)
+    assert alike["nll_gain_on_last_value"] == pytest.approx(0.1)
+    assert alike["nll_gain_on_best_upper"] == pytest.approx(0.1), "every year says the same"
+    unlike = _metrics([forecast(-5.0, -4.0)] * 2 + [forecast(-4.0, -5.0)] * 2, ones, years)
+    # Gains of 0.1 and -0.1 in two years: a deviation of 0.1414, of the mean of two 0.1.
+    assert unlike["nll_gain_on_best_upper"] == pytest.approx(1.96 * 0.1)
 
 
 def test_scores_are_those_of_the_normal_distribution() -> None:
     from scipy.stats import norm
 
-    from pipelines.stock_prices.backtest import _score
+    from pipelines.stock_prices.evaluate import _score
 
     actual, mean, deviation = np.array([0.1, 0.5]), np.array([0.0, 0.0]), np.array([0.2, 0.2])
     squared, inside, nll = _score(actual, mean, deviation)
@@ -245,7 +326,9 @@ def test_a_served_model_forecasts_a_quarter_and_the_coming_year_over_grpc(
 
     run = finished_run("stock_prices")
     assert run.code == 0 and run.record.blessed, run.output
-    process, addresses = answer.start_server("stock_prices", run.paths.serving, tmp_path / "serving.log")
+    process, addresses = answer.start_server(
+        "stock_prices", Path(run.record.pushed).parent, tmp_path / "serving.log"
+    )
     try:
         with Client(addresses["grpc"]) as client:
 
@@ -288,15 +371,15 @@ def test_the_pushed_model_answers_where_gpflow_is_not_installed(finished_run: Ca
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_on_real_prices_the_walk_is_calibrated_and_likelier_than_the_books_kernel(real_data: Path) -> None:
-    from pipelines.stock_prices import backtest, data
+    from pipelines.stock_prices import evaluate
     from pipelines.stock_prices.forecasting import make_forecaster, signatures
-    from pipelines.stock_prices.model import History, fit_years
+    from pipelines.stock_prices.histories import History
+    from pipelines.stock_prices.model import fit_years
     from pipelines.stock_prices.project import COMMON
+    from pipelines.stock_prices.rows import read_rows
 
     rows: dict[str, list[tuple[float, ...]]] = {}
-    for split, row in data.read_rows(
-        sorted((real_data / "stock_prices").glob("*.csv")), {"backtest_years": 6}
-    ):
+    for split, row in read_rows(sorted((real_data / "stock_prices").glob("*.csv")), {"backtest_years": 6}):
         close, anchor = np.log(row["close"]), np.log(row["anchor"])
         rows.setdefault(row["stock"], []).append(
             (row["year"], row["day"], close - anchor, anchor, split == "eval")
@@ -312,7 +395,7 @@ def test_on_real_prices_the_walk_is_calibrated_and_likelier_than_the_books_kerne
     for variant in ("walk", "rbf_white"):
         fits = [fit_years(history, variant, {**COMMON, "fit_stride": 20}) for history in found]
         signature = signatures(make_forecaster(found, fits, variant, 5))["serving_default"]
-        scores = [backtest._score(p.actual, *backtest.ask(signature, p)) for p in backtest.periods(found)]
+        scores = [evaluate._score(p.actual, *evaluate.ask(signature, p)) for p in evaluate.periods(found)]
         _, inside, likelihood = np.concatenate(scores, axis=1)
         nll[variant], coverage[variant] = likelihood.mean(), inside.mean()
     assert 0.88 <= coverage["walk"] <= 0.99, coverage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import urllib.request
 import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.base.project import ProjectError
-from pipelines.traffic_signs import data, features, judging, rows
+from pipelines.base.errors import ProjectError
+from pipelines.traffic_signs import data, evaluate, features, non_signs, rows
 from pipelines.traffic_signs.features import CLASSES, CROP_SIDE, RIM, SIDE
 from pipelines.traffic_signs.signs import SIGNS
 
@@ -332,7 +333,7 @@ def test_metrics_are_what_they_are_by_hand() -> None:
     mean[:, 1], mean[:, 2] = 0.9, 0.1
     mean[8:, 1], mean[8:, 2] = 0.6, 0.4
     labels = np.array([1] * 7 + [2] + [2, 1])
-    found = judging.measure(np.stack([mean, mean], axis=1), labels)
+    found = evaluate.measure(np.stack([mean, mean], axis=1), labels)
     assert found["accuracy"] == found["mean_accuracy"] == pytest.approx(0.8)
     assert found["class_accuracy"] == pytest.approx((8 / 8 + 0 / 2) / 2)
     assert found["ece"] == pytest.approx(0.8 * abs(7 / 8 - 0.9) + 0.2 * abs(1 / 2 - 0.6))
@@ -345,7 +346,7 @@ def test_metrics_are_what_they_are_by_hand() -> None:
 def test_draws_that_disagree_have_mutual_information_and_a_lower_mean_accuracy() -> None:
     draws = np.zeros((1, 2, CLASSES))
     draws[0, 0, 5] = draws[0, 1, 6] = 1.0
-    found = judging.measure(draws, np.array([5]))
+    found = evaluate.measure(draws, np.array([5]))
     assert found["mean_accuracy"] == 0.5 and found["accuracy"] == 1.0
     assert found["mutual_information"] == pytest.approx(np.log(2)) == found["entropy"]
 
@@ -354,13 +355,13 @@ def test_a_half_without_errors_counts_as_if_it_had_one() -> None:
     right = np.ones(100, bool)
     right[:4] = False
     doubt = np.linspace(1, 0, 100)
-    found = judging.error_by_doubt(doubt, right)
+    found = evaluate.error_by_doubt(doubt, right)
     assert found == {
         "unsure_error_rate": 0.4,
         "sure_error_rate": 0.0,
         "unsure_error_ratio": pytest.approx(0.4 * 50),
     }
-    assert judging.error_by_doubt(1 - doubt, right)["unsure_error_ratio"] == 0.0
+    assert evaluate.error_by_doubt(1 - doubt, right)["unsure_error_ratio"] == 0.0
 
 
 def test_there_are_as_many_names_and_plates_as_classes() -> None:
@@ -387,7 +388,7 @@ def test_a_source_that_is_down_or_wrong_is_named_with_the_other_way(
                 raise OSError("no network here")
             return io.BytesIO(answer)
 
-        monkeypatch.setattr(data.urllib.request, "urlopen", urlopen)
+        monkeypatch.setattr(urllib.request, "urlopen", urlopen)
         data.fetch(target)
 
     with pytest.raises(ProjectError, match=r"no network here.*--data FOLDER"):
@@ -398,3 +399,70 @@ def test_a_source_that_is_down_or_wrong_is_named_with_the_other_way(
         file.writestr("GTSRB/Final_Training/Images/00000/00000_00000.ppm", ppm(picture()))
     with pytest.raises(ProjectError, match=r"has 1 pictures.*expected 39,209.*--data FOLDER"):
         fetch_from(archive.read_bytes())
+
+
+def test_pictures_that_are_no_signs_are_the_same_each_time_and_can_be_decoded() -> None:
+    import tensorflow as tf
+
+    signs = [png(np.random.default_rng(i).integers(0, 256, (40, 44, 3)).astype(np.uint8)) for i in range(3)]
+    made = list(non_signs.make(signs, each=3))
+    assert made == list(non_signs.make(signs, each=3))
+    kinds = [kind for kind, _ in made]
+    assert {kind: kinds.count(kind) for kind in kinds} == dict.fromkeys(
+        [*non_signs.KINDS, "shuffled sign"], 3
+    )
+    images = [image for _, image in made]
+    assert len(set(images)) == len(images)
+    crops = features.crops(tf.constant(images), tf.zeros([len(images), 4], tf.int64))
+    assert crops.shape == (len(images), CROP_SIDE, CROP_SIDE) and np.asarray(crops).std(axis=(1, 2)).min() > 1
+
+
+def test_a_spoiled_sign_keeps_its_light_or_is_noise_and_is_no_sign() -> None:
+    import tensorflow as tf
+
+    from pipelines.traffic_signs import augmentation
+    from pipelines.traffic_signs.plates import plate
+
+    tf.random.set_seed(3)
+    sign = np.tile(np.linspace(20, 220, SIDE, dtype=np.float32), (SIDE, 1))
+    shuffled = augmentation._shuffled(tf.constant(sign[None])).numpy()[0]
+    assert sorted(shuffled.ravel()) == sorted(sign.ravel()) and not np.array_equal(shuffled, sign)
+    texture = augmentation._texture(tf.constant(sign[None])).numpy()[0]
+    assert texture.mean() == pytest.approx(sign.mean(), abs=0.1)
+    spectrum = [np.abs(np.fft.fft2(picture - picture.mean())) for picture in (sign, texture)]
+    np.testing.assert_allclose(*spectrum, rtol=0.02, atol=2.0)
+    sign = np.asarray(plate(17).convert("L").resize((SIDE, SIDE)), np.float32)
+    spoiled = augmentation.spoil(tf.constant(np.stack([sign] * 60))).numpy()
+    assert spoiled.shape == (60, SIDE, SIDE) and spoiled.min() >= 0 and spoiled.max() <= 255
+    assert max(abs(np.corrcoef(sign.ravel(), one.ravel())[0, 1]) for one in spoiled) < 0.7
+
+
+def test_training_rows_are_followed_by_their_share_of_spoiled_ones() -> None:
+    import tensorflow as tf
+
+    from pipelines.traffic_signs import model
+
+    rows = {features.CROP_KEY: tf.random.uniform([8, CROP_SIDE, CROP_SIDE], 0, 255, seed=1)}
+    labels = tf.constant(np.arange(8)[:, None], tf.int64)
+    pictures, told = model.augmented(0.25, rows, labels)
+    assert pictures.shape == (10, SIDE, SIDE)
+    assert told.numpy().ravel().tolist() == [*range(8), model.NO_SIGN, model.NO_SIGN]
+    assert model.augmented(0.0, rows, labels)[1].shape == (8, 1)
+
+
+def test_what_refusing_costs_is_counted_in_signs_and_in_right_ones() -> None:
+    draws = np.full((4, 2, CLASSES), 1 / CLASSES)
+    draws[:2] = 0
+    draws[:2, :, 7] = 1.0
+    draws[2, :, 3] += 1e-6
+    found = evaluate.measure(draws, np.array([7, 8, 3, 5]), most=1.0)
+    assert found["signs_refused"] == 0.5 and found["right_signs_refused"] == 0.25
+    assert evaluate.measure(draws, np.array([7, 8, 3, 5]))["signs_refused"] == 0.0
+    kinds, mean = np.array(["noise", "noise", "scene", "scene"]), draws.mean(axis=1)
+    others = evaluate.Others(np.array([b""] * 4, object), kinds, mean)
+    assert others.measure(np.ones(4, int), 1.0) == {
+        "": {"non_signs_taken": 0.5, "non_signs_sure": 0.5},
+        "noise": {"non_signs_taken": 1.0, "non_signs_sure": 1.0},
+        "scene": {"non_signs_taken": 0.0, "non_signs_sure": 0.0},
+    }
+    assert set(others.measure(np.array([1, 0, 0, 0]), 1.0)) == {"", "noise"}, "what was not drawn is left out"

@@ -168,7 +168,7 @@ def test_means_and_deviations_learn_from_drawn_signs() -> None:
     clean = [np.asarray(plate(i).convert("L").resize((SIDE, SIDE)), np.float32) for i in range(CLASSES)]
     noisy = np.repeat(np.stack(clean), 8, axis=0) + np.random.default_rng(0).normal(0, 8, (8 * CLASSES, 1, 1))
     before = read_posterior(model)
-    compile_model(model, {"epochs": 25, "learning_rate": 5e-3}, 11)
+    compile_model(model, {"epochs": 25, "learning_rate": 5e-3, "exposure": 0.0}, 11)
     pictures = features.equalise(tf.constant(noisy, tf.float32))
     history = model.fit(
         pictures, np.repeat(np.arange(CLASSES), 8), batch_size=32, epochs=25, verbose=0
@@ -204,7 +204,7 @@ def test_a_served_model_answers_png_and_ppm_with_its_doubt_over_grpc(
     }
     # Batching on: rows that ask for different numbers of samples share one call of the graph.
     process, addresses = answer.start_server(
-        "traffic_signs", run.paths.serving, tmp_path / "serving.log", "--enable_batching"
+        "traffic_signs", Path(run.record.pushed).parent, tmp_path / "serving.log", "--enable_batching"
     )
     try:
         with Client(addresses["grpc"]) as client:
@@ -224,7 +224,8 @@ def test_a_served_model_answers_png_and_ppm_with_its_doubt_over_grpc(
     finally:
         process.terminate()
         process.wait(timeout=30)
-    assert set(many) == {"probabilities", "label", "entropy", "mutual_information"}
+    assert set(many) == {"probabilities", "label", "is_sign", "entropy", "mutual_information"}
+    assert many["is_sign"].mean() > 0.5 and set(many["is_sign"]) <= {0, 1}
     assert (many["label"] == np.arange(CLASSES)).mean() > 0.6
     same = np.arange(CLASSES) != 1
     for key, values in many.items():
@@ -232,3 +233,44 @@ def test_a_served_model_answers_png_and_ppm_with_its_doubt_over_grpc(
     assert mixed["mutual_information"][1] == pytest.approx(0, abs=1e-5), "one draw cannot disagree"
     assert many["mutual_information"].min() >= 0 and many["mutual_information"].max() > 0.01
     assert (plain["label"] == many["label"]).mean() > 0.7
+
+
+def test_the_limit_of_doubt_says_what_is_no_sign_and_is_chosen_on_the_tune_split(
+    posterior: Any, images: np.ndarray
+) -> None:
+    import tensorflow as tf
+
+    from pipelines.traffic_signs.model import most_doubt
+
+    assert predict(posterior, images, [8] * 6)["is_sign"].tolist() == [1] * 6, "without a limit all are signs"
+    tune = tf.data.Dataset.from_tensor_slices((images, np.zeros((6, 1), np.int64))).batch(4)
+    entropies = predict(posterior, images, [monte_carlo.DEFAULT_DRAWS] * 6)["entropy"]
+    limit = most_doubt(posterior, tune, 0.2)
+    assert limit == pytest.approx(np.quantile(entropies, 0.8), rel=1e-5)
+    posterior.most_doubt.assign(limit)
+    try:
+        told = predict(posterior, images, [monte_carlo.DEFAULT_DRAWS] * 6)
+        np.testing.assert_array_equal(told["is_sign"], told["entropy"] <= limit)
+        assert set(told["is_sign"]) == {0, 1}
+    finally:
+        posterior.most_doubt.assign(np.inf)
+
+
+def test_a_spoiled_picture_is_asked_for_all_classes_alike_and_counts_in_no_metric() -> None:
+    import tensorflow as tf
+
+    from pipelines.traffic_signs.model import NO_SIGN, compile_model
+
+    model, weight = _small(1e-5)
+    weight.assign(0.0)
+    compile_model(model, {"epochs": 1, "learning_rate": 1e-3, "exposure": 0.5}, 1)
+    pictures = tf.constant(np.random.default_rng(2).normal(size=(3, SIDE, SIDE)).astype(np.float32))
+    shares = tf.nn.softmax(model(pictures)).numpy()
+    labels = np.array([[4], [9], [NO_SIGN]])
+    model.run_eagerly = True
+    found = model.evaluate(pictures, labels, verbose=0, return_dict=True)
+    of_signs = -np.log(shares[[0, 1], [4, 9]])
+    uniform = -np.log(shares[2]).mean()
+    assert found["loss"] == pytest.approx(1.5 * (of_signs.sum() + uniform) / 3, rel=2e-3)
+    assert found["cross_entropy"] == pytest.approx(of_signs.mean(), rel=2e-3)
+    assert found["accuracy"] == pytest.approx((shares[:2].argmax(1) == [4, 9]).mean())

@@ -31,3 +31,43 @@ def model_server(models_root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     with ServerProcess(f"--model_config_file={config}", *flags) as server:
         yield server
         assert server.process.poll() is None, f"The server died during the tests:\n{server.output}"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA, and a key and certificate for 127.0.0.1 signed by it, as PEM files."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    folder = tmp_path_factory.mktemp("tls")
+    now = datetime.datetime.now(datetime.UTC)
+
+    def certificate(name, key, issuer, issuer_key, ca):
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer or subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca, None), True)
+            .add_extension(x509.SubjectAlternativeName(names), False)
+            .sign(issuer_key or key, hashes.SHA256())
+        )
+
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca = certificate("test ca", ca_key, None, None, True)
+    mine = certificate("127.0.0.1", key, ca.subject, ca_key, False)
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for name, data in [("ca", ca.public_bytes(pem)), ("cert", mine.public_bytes(pem)), ("key", secret)]:
+        (folder / f"{name}.pem").write_bytes(data)
+    return folder

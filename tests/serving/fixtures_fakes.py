@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 
-from serving import wire
+from serving.wire import protos
 
 
 @dataclass
@@ -51,7 +51,7 @@ class FakeGrpc:
         self.script = Script(answers)
         self.server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         services = {}
-        for name, (path, request, response) in wire.METHODS.items():
+        for name, (path, request, response) in protos.METHODS.items():
             service = path.split("/")[1]
             services.setdefault(service, {})[name] = grpc.unary_unary_rpc_method_handler(
                 self._handler(name),

@@ -10,10 +10,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(r"viaduct-serving ready grpc=(\S+) rest=(\S+)")
+
+
+def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    """Waits for what another thread or process brings about."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
 
 
 class ServerProcess:

@@ -131,3 +131,38 @@ def config(root: Path) -> str:
         ]
     )
     return f"model_config_list {{\n{entries}}}\n"
+
+
+def cut(file: Path) -> None:
+    """Damages a file: only its first byte stays."""
+    file.write_bytes(file.read_bytes()[:1])
+
+
+def unsteady(
+    path: Path | str,
+    factor: float,
+    *,
+    errors: float = 0,
+    nans: float = 0,
+    slow: float = 0,
+    hangs: bool = False,
+) -> None:
+    """As `scaled`, but of so many calls, drawn at random: `errors` fail, `nans` answer NaN, `slow` take long.
+    `hangs`: none ever ends."""
+    import tensorflow as tf
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "x")])
+        def call(self, x):
+            lucky = tf.debugging.Assert(tf.random.uniform([]) >= errors, ["this model fails now and then"])
+            # Each round some 2 ms of a core.
+            rounds = 2**31 - 1 if hangs else tf.where(tf.random.uniform([]) < slow, 60, 0)
+            with tf.control_dependencies([lucky]):
+                waste = tf.eye(384)
+                for _ in tf.range(rounds):
+                    waste = tf.matmul(waste, waste)
+            y = x * factor + 1.0 + 0.0 * tf.reduce_sum(waste)
+            return {"y": tf.where(tf.random.uniform([]) < nans, y * float("nan"), y)}
+
+    model = Model()
+    tf.saved_model.save(model, str(path), signatures={"serving_default": model.call})

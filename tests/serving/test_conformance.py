@@ -14,10 +14,10 @@ import httpx
 import numpy as np
 import pytest
 
-from serving import wire
 from serving.client import Client, Scored
-from serving.client_tensors import encode
+from serving.client.tensors import encode
 from serving.errors import ServingError
+from serving.wire import protos
 from tests.serving import savedmodels
 
 REAL = "tensorflow_model_server"
@@ -281,7 +281,7 @@ def test_both_transports_refuse_with_the_same_code_and_text(target, name):
 
 
 def _request(**changes):
-    request = wire.predict_pb2.PredictRequest()
+    request = protos.predict_pb2.PredictRequest()
     request.model_spec.name = "scaled"
     request.model_spec.signature_name = changes.get("signature", "")
     for name, array in changes.get("inputs", {"x": X}).items():
@@ -319,7 +319,7 @@ GRPC_ERRORS = {
 @pytest.mark.parametrize("name", GRPC_ERRORS)
 def test_a_wrong_grpc_predict_is_refused_as_by_the_original(target, name):
     changes, code, text = GRPC_ERRORS[name]
-    from serving.client_grpc import GrpcCall
+    from serving.client.over_grpc import GrpcCall
 
     with pytest.raises(ServingError) as caught:
         target.grpc._transport.send(GrpcCall("Predict", _request(**changes)), 30)

@@ -136,5 +136,8 @@ def test_a_config_file_that_is_no_config_ends_the_process_with_a_clear_line(tmp_
     file.write_text("model_config_list { config { nam: 'x' } }")
     ended = run(f"--model_config_file={file}", "--port=0")
     assert ended.returncode == 2
-    assert f"Invalid protobuf file: '{file}'" in ended.stderr
+    assert f"Failed to start server. Error: INVALID_ARGUMENT: Invalid protobuf file: '{file}'" in ended.stderr
     assert "Traceback" not in ended.stderr
+    file.unlink()
+    text = f"Failed to start server. Error: NOT_FOUND: {file}; No such file or directory"
+    assert text in run(f"--model_config_file={file}", "--port=0").stderr

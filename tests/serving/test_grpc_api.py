@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import grpc
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from tests.serving.fixtures_requests import predict_request, refused
 from tests.serving.savedmodels import ECHO_TYPES
 
 
@@ -36,26 +39,6 @@ def predictions(channel):
 @pytest.fixture(scope="module")
 def models(channel):
     return model_service_pb2_grpc.ModelServiceStub(channel)
-
-
-def predict_request(name, inputs, signature="", version=None, label=None, outputs=()):
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = name
-    request.model_spec.signature_name = signature
-    if version is not None:
-        request.model_spec.version.value = version
-    if label is not None:
-        request.model_spec.version_label = label
-    request.output_filter.extend(outputs)
-    for key, value in inputs.items():
-        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-    return request
-
-
-def refused(call, *args, **kwargs):
-    with pytest.raises(grpc.RpcError) as caught:
-        call(*args, **kwargs)
-    return caught.value.code().name, caught.value.details()
 
 
 X = np.array([[1, 2], [3, 4]], np.float32)
@@ -157,12 +140,6 @@ REFUSALS = [
         {"inputs": {"x": X.astype(np.int64)}},
         "INVALID_ARGUMENT",
         "Expects arg[0] to be float but int64 is provided",
-    ),
-    (
-        "wrong shape",
-        {"inputs": {"x": np.zeros((2, 3), np.float32)}},
-        "INVALID_ARGUMENT",
-        "Cannot feed value of shape [2,3] for input x",
     ),
     (
         "unknown output",
@@ -323,3 +300,96 @@ def test_a_deadline_ends_the_call_and_the_server_lives_on(predictions):
     heavy = predict_request("pair", {"x": np.ones((2000, 64), np.float32)}, "heavy")
     assert refused(predictions.Predict, heavy, timeout=0.05)[0] == "DEADLINE_EXCEEDED"
     assert predictions.Predict(predict_request("scaled", {"x": X}), timeout=30).model_spec.version.value == 3
+
+
+SHAPES = [(), (0,), (2,), (1, 2), (2, 3), (0, 2), (2, 1, 2), (1, 1, 1, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_graph_decides_which_shapes_it_takes(predictions, shape):
+    """The signature says [?, 2]; the graph multiplies by a scalar."""
+    x = np.ones(shape, np.float32)
+    answer = tf.make_ndarray(predictions.Predict(predict_request("scaled", {"x": x})).outputs["y"])
+    assert (answer.shape, answer.tolist()) == (shape, (x * 3 + 1).tolist())
+
+
+def test_a_shape_that_the_graph_refuses_gets_the_graphs_own_text(predictions):
+    inputs = {"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)}
+    code, text = refused(predictions.Predict, predict_request("pair", inputs))
+    assert (code, "Incompatible shapes: [2] vs. [3]" in text) == ("INVALID_ARGUMENT", True), text
+
+
+@pytest.mark.parametrize(
+    "dims", [[2**62, 4, 2**62, 0], [2**63 - 1, 2], [0, 2**62, 4], [2**40, 2**40]], ids=str
+)
+def test_sizes_whose_product_no_tensor_can_count_are_a_parsing_error(predictions, dims):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "scaled"
+    request.inputs["x"].dtype = 1
+    for size in dims:
+        request.inputs["x"].tensor_shape.dim.add().size = size
+    code, text = refused(predictions.Predict, request)
+    assert (code, text.startswith("tensor parsing error")) == ("INVALID_ARGUMENT", True), text
+
+
+def test_a_request_without_a_model_spec_is_told_so_by_every_rpc(predictions, models):
+    missing = [
+        (predictions.Predict, predict_pb2.PredictRequest),
+        (predictions.Classify, classification_pb2.ClassificationRequest),
+        (predictions.Regress, regression_pb2.RegressionRequest),
+        (predictions.GetModelMetadata, get_model_metadata_pb2.GetModelMetadataRequest),
+        (models.GetModelStatus, get_model_status_pb2.GetModelStatusRequest),
+    ]
+    for call, cls in missing:
+        assert refused(call, cls()) == ("INVALID_ARGUMENT", "Missing ModelSpec")
+    for call, cls in missing[:3]:
+        nameless = cls()
+        nameless.model_spec.name = ""
+        assert refused(call, nameless) == ("INVALID_ARGUMENT", "ModelSpec has no name specified.")
+    multi = inference_pb2.MultiInferenceRequest()
+    assert refused(predictions.MultiInference, multi) == (
+        "INVALID_ARGUMENT",
+        "ModelSpec has no name specified.",
+    )
+    multi.tasks.add(method_name="tensorflow/serving/classify")
+    assert refused(predictions.MultiInference, multi) == (
+        "INVALID_ARGUMENT",
+        "ModelSpec has no name specified.",
+    )
+    multi.tasks[0].model_spec.name = "examples"
+    multi.tasks.add(method_name="tensorflow/serving/regress")
+    assert refused(predictions.MultiInference, multi) == (
+        "INVALID_ARGUMENT",
+        "Found ModelSpec with an empty model name.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/grpc.health.v1.Health/Check", "unary_unary"),
+        ("/grpc.health.v1.Health/Watch", "unary_stream"),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "stream_stream"),
+    ],
+)
+def test_garbage_to_the_services_of_grpc_is_an_invalid_argument(channel, model_server, path, kind):
+    garbage = b"\x0a\xff"
+    call = getattr(channel, kind)(path)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(call(iter([garbage]) if kind == "stream_stream" else garbage)) or call
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "that are truncated or no protobuf message" in caught.value.details()
+    assert "Traceback" not in model_server.output
+
+
+def test_callers_that_leave_before_their_answer_leave_no_stack_trace(channel, model_server):
+    call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    for round_ in range(60):
+        waiting = [call.future(b"", timeout=0.0005 * (1 + number % 8)) for number in range(40)]
+        for number, one in enumerate(waiting):
+            if number % 3 == round_ % 3:
+                one.cancel()
+        for one in waiting:
+            with contextlib.suppress(grpc.RpcError, grpc.FutureCancelledError):
+                one.result()
+    assert "Traceback" not in model_server.output

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
+import socket
 import ssl
 import threading
 import time
@@ -21,9 +23,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import main, model_config
-from tests.serving.test_core_manager import until
-from tests.serving.test_grpc_api import predict_request, refused
+from serving import flags as flag_module
+from serving import main
+from serving.models import model_config
+from tests.serving.fixtures_requests import predict_request, refused
+from tests.serving.processes import until
 
 X = np.array([[1, 2]], np.float32)
 
@@ -238,7 +242,7 @@ def test_a_stopping_server_finishes_the_requests_it_has(served, models_root, tmp
     threads = [threading.Thread(target=by_grpc), threading.Thread(target=by_rest)]
     for thread in threads:
         thread.start()
-    until(lambda: len(server.server._runner._pool._threads) >= 2 or outcome)
+    until(lambda: len(server.server._runner._pool("m")._threads) >= 2 or outcome)
     server.stop()
     for thread in threads:
         thread.join()
@@ -297,6 +301,101 @@ def test_sampled_requests_of_both_apis_are_logged(served, base, tmp_path):
     assert {log.log_metadata.model_spec.name for log in logs} == {"m"}
 
 
+def test_a_port_of_minus_one_is_switched_off_and_zero_is_any_free_one(base):
+    for flags, off in [
+        (("--port=0", "--rest_api_port=-1"), "rest_port"),
+        (("--port=-1", "--rest_api_port=0"), "grpc_port"),
+    ]:
+        with main.start([*single(base), *flags]) as server:
+            ports = {"grpc_port": server.server.grpc_port, "rest_port": server.server.rest_port}
+            assert ports.pop(off) is None
+            assert all(port > 0 for port in ports.values())
+
+
+def test_only_this_machine_is_served_unless_the_flag_says_otherwise(served, base):
+    server = served(*single(base))
+    assert server.rest_address.startswith("127.0.0.1:")
+    port = server.server.rest_port
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+    everywhere = served(*single(base), "--host=0.0.0.0")
+    socket.create_connection(("127.0.0.2", everywhere.server.rest_port), timeout=5).close()
+
+
+def test_a_file_uri_is_a_folder_and_other_schemes_say_what_to_do(served, models_root, tmp_path):
+    server = served(f"--model_base_path=file://{models_root}/scaled", "--model_name=m")
+    client = Client(server)
+    assert client.version() == 3
+    for uri, text in [
+        ("gs://bucket/m", "Mount the gs:// location"), ("s3://bucket/m", "or copy it, and give its folder"),
+        ("file://elsewhere/m", "a file:// URI of another host"),
+    ]:  # fmt: skip
+        config = config_of(models_root)
+        config.model_config_list.config[0].base_path = uri
+        request = model_management_pb2.ReloadConfigRequest(config=config)
+        code, details = refused(client.models.HandleReloadConfigRequest, request)
+        assert (code, text in details) == ("INVALID_ARGUMENT", True), details
+    assert client.version() == 3
+
+
+def test_readiness_tells_the_present_reason_and_not_that_of_a_version_which_is_gone(
+    served, models_root, base
+):
+    server = served(*single(base), "--max_num_load_retries=0")
+    client = Client(server)
+    push(models_root, base, 2)
+    (base / "2" / "saved_model.pb").write_bytes(b"junk" * 50)
+    until(lambda: client.states().get(2, ("", ""))[1] != "", 60)
+    models = server.server.models
+    assert models.manager.broken("m") == {2}
+    shutil.rmtree(base / "2")
+    until(lambda: models.manager.broken("m") == set(), 60)
+    # The state of a version stays known when it is gone; where nothing is available it is not why.
+    assert client.states()[2][1] != ""
+    models.manager.available = lambda name: False
+    assert models.readiness() == {"m": "loading"}
+
+
+def test_a_kept_connection_may_be_silent_for_as_long_as_the_flag_says(served, base):
+    server = served(*single(base), "--rest_api_idle_seconds=1")
+    host, port = server.rest_address.split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection.request("GET", "/livez")
+    assert connection.getresponse().read()
+    assert connection.sock.recv(1) == b""
+    assert flag_module.parse(["--model_base_path=/m"])[0].rest_api_idle_seconds == 50
+
+
+def holders(server):
+    with server.server.models.manager.acquire("m") as handle:
+        return handle._harness._holders
+
+
+def test_requests_that_time_out_leave_the_threads_to_others(served, models_root, tmp_path):
+    shutil.copytree(models_root / "pair", tmp_path / "m")
+    server = served(*single(tmp_path / "m"), "--rest_api_timeout_in_ms=300", "--rest_api_num_threads=2")
+    client = Client(server)
+    rows = np.ones((20_000, 64), np.float32)
+
+    def slow():
+        code, text = refused(
+            client.predictions.Predict, predict_request("m", {"x": rows}, "heavy"), timeout=0.5
+        )
+        assert (code, text) in (
+            ("DEADLINE_EXCEEDED", "Deadline Exceeded"), ("DEADLINE_EXCEEDED", "Timed out waiting for notification"),
+        )  # fmt: skip
+
+    threads = [threading.Thread(target=slow) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Cancelled runs have given their handles back: the version can be unloaded.
+    until(lambda: holders(server) == 1, 60)
+    body = {"signature_name": "heavy", "inputs": rows[:1].tolist()}
+    until(lambda: client.http.post("/v1/models/m:predict", json=body).status_code == 200, 30)
+
+
 def test_the_access_log_has_a_json_line_per_request(served, base, tmp_path):
     server = served(*single(base), f"--access_log={tmp_path / 'access.json'}")
     client = Client(server)
@@ -308,46 +407,6 @@ def test_the_access_log_has_a_json_line_per_request(served, base, tmp_path):
         ("gRPC", "Predict", "OK"),
         ("REST", "POST /v1/models/m:predict", 400),
     ]
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """A CA, and a key and certificate for 127.0.0.1 signed by it, as PEM files."""
-    import datetime
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    folder = tmp_path_factory.mktemp("tls")
-    now = datetime.datetime.now(datetime.timezone.utc)
-
-    def certificate(name, key, issuer, issuer_key, ca):
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer or subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca, None), True)
-            .add_extension(x509.SubjectAlternativeName(names), False)
-            .sign(issuer_key or key, hashes.SHA256())
-        )
-
-    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca = certificate("test ca", ca_key, None, None, True)
-    mine = certificate("127.0.0.1", key, ca.subject, ca_key, False)
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for name, data in [("ca", ca.public_bytes(pem)), ("cert", mine.public_bytes(pem)), ("key", secret)]:
-        (folder / f"{name}.pem").write_bytes(data)
-    return folder
 
 
 def test_tls_and_mutual_tls_for_both_apis(served, base, certificates, tmp_path):

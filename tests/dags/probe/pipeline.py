@@ -1,14 +1,15 @@
-"""ExampleGen, Train, Pusher: enough for data, work and publication."""
+"""ExampleGen, Train, Pusher: enough for data, work and publication; beside the Pusher a report."""
 
 from pipelines.probe.project import PROJECT
 
 from pipelines.base.paths import Paths
-from pipelines.base.project import Settings
-from pipelines.base.spine import assemble, input_base, input_config, range_config, split_config
+from pipelines.base.production import push_folder
+from pipelines.base.settings import Settings
+from pipelines.base.spine import assemble, raw, split_config
 
 
 def create_pipeline(paths: Paths, settings: Settings):
-    from pipelines.probe.steps import Train
+    from pipelines.probe.steps import Report, Train
     from tfx import v1 as tfx
     from tfx.dsl.components.base import executor_spec
 
@@ -16,10 +17,8 @@ def create_pipeline(paths: Paths, settings: Settings):
     from components.model_pusher.executor import Executor as PusherExecutor
 
     example_gen = ArrowExampleGen(
-        input_base=input_base(paths, settings),
-        input_config=input_config(paths, settings),
+        **raw(paths, settings),
         output_config=split_config(train=1),
-        range_config=range_config(settings),
     )
     parameters = settings.parameters
     train = Train(
@@ -30,8 +29,11 @@ def create_pipeline(paths: Paths, settings: Settings):
     pusher = tfx.components.Pusher(
         model=train.outputs["model"],
         push_destination=tfx.proto.PushDestination(
-            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(paths.serving))
+            filesystem=tfx.proto.PushDestination.Filesystem(
+                base_directory=str(push_folder(PROJECT, paths, settings))
+            )
         ),
         custom_executor_spec=executor_spec.ExecutorClassSpec(PusherExecutor),
     )
-    return assemble(PROJECT, paths, settings, [example_gen, train, pusher])
+    report = Report(model=train.outputs["model"], fail=int(parameters["fail_report"]))
+    return assemble(PROJECT, paths, settings, [example_gen, train, pusher, report])

@@ -8,7 +8,7 @@ PROJECT = Project(
     question="Does the scheduler do what it should?",
     model="A list of the days it has seen",
     data=DataSource(title="Made up", url="", licence="none", size="a few rows"),
-    variants=(Variant("plain", "the only one", {"seconds": 0.0, "fail": False}),),
+    variants=(Variant("plain", "the only one", {"seconds": 0.0, "fail": False, "fail_report": False}),),
     quick=Profile(bars=(Bar("rows", at_least=1),), sample_rows=20),
     full=Profile(bars=(Bar("rows", at_least=1),), sample_rows=20),
     evaluation=Evaluation(task="own", function="pipelines.probe.steps.none"),

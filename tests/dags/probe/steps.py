@@ -1,4 +1,4 @@
-"""Train: reads the examples, takes `seconds`, writes a model that says which days it saw."""
+"""Train: reads the examples, takes `seconds`, writes a model that says which days it saw. Report: looks at it."""
 
 import json
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model
+
+from pipelines.base.errors import ProjectError
 
 
 @component
@@ -19,6 +21,8 @@ def Train(
 ) -> None:
     import tensorflow as tf
 
+    if seconds < 0:
+        raise ProjectError(f"probe: seconds is {seconds!r}; expected 0 or more.")
     files = [str(file) for file in Path(examples.uri).rglob("*.gz")]
     days = set()
     for record in tf.data.TFRecordDataset(files, compression_type="GZIP"):
@@ -36,3 +40,12 @@ def Train(
     if fail:
         raise ValueError("asked to fail")
     (folder / "saved_model.pb").write_text(json.dumps(sorted(days)))
+    # Two runs that differ in a parameter have models that differ: what is the same is published once.
+    (folder / "seconds").write_text(str(seconds))
+
+
+@component
+def Report(model: InputArtifact[Model], fail: Parameter[int]) -> None:
+    if fail:
+        raise ValueError("the report was asked to fail")
+    print(f"probe: a report on {model.uri}")

@@ -1,0 +1,1 @@
+"""Where models meet data that lives elsewhere: Spark's DataFrames, streams and warehouses. Never TFX."""

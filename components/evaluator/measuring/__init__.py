@@ -1,0 +1,1 @@
+"""Metrics, plots and their intervals from whole columns: TFMA's computations without a step per row."""

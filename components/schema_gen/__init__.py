@@ -1,0 +1,1 @@
+"""The work of TFX's SchemaGen, and what it leaves open: how much of a column may be missing."""

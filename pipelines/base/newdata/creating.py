@@ -1,0 +1,50 @@
+"""`viaduct new NAME --data ...`, step by step: read, judge, measure, write the project, take its data in, compile."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.base import data, home, registry, scaffold, whole
+from pipelines.base.errors import ProjectError
+from pipelines.base.newdata import findings, reading, target, writing
+from pipelines.base.newdata.findings import Findings
+from pipelines.base.paths import ROOMS, Paths
+
+
+def create(
+    name: str,
+    source: str,
+    label: str | None = None,
+    task: str | None = None,
+    keep: Sequence[str] = (),
+) -> Findings:
+    """Makes `pipelines/<name>` about the file or folder `source`, and copies its rows to HOME as the project's data.
+
+    Raises ViaductError and leaves nothing; but where only the copy fails, the project stays, and `viaduct data NAME`
+    copies again.
+    """
+    scaffold.check_free(name)
+    paths = Paths.of(name)
+    if paths.data.exists():
+        raise ProjectError(
+            f"{paths.data} holds data of an earlier project {name!r}. Remove it, or choose another name."
+        )
+    if "://" in source:
+        raise ProjectError(
+            f"--data {source.partition('://')[0]}://... is not read yet; expected a CSV or Parquet file, or a folder "
+            "of them. Export the table to a file, and give that."
+        )
+    read = reading.read(Path(source))
+    found = findings.find(name, read, target.choose(read, label, task), keep)
+    folder = ROOMS / name
+    try:
+        with whole.folder(folder) as aside:
+            writing.write(found, aside)
+    except OSError as error:
+        raise ProjectError(f"pipelines/{name} could not be written: {error}") from error
+    importlib.invalidate_caches()
+    home.make(paths.home)
+    data.fetch(registry.get(name), paths)
+    return found

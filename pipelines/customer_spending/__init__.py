@@ -1,0 +1,1 @@
+"""customer_spending: what a customer spends in the next four weeks."""

@@ -1,0 +1,1 @@
+"""Which of ten spoken words is in this second of sound? Keyword spotting, in clips and in long recordings."""

@@ -1,0 +1,1 @@
+"""Where a call runs: on the event loop, in a thread, or in a batch with others."""

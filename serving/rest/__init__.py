@@ -1,0 +1,1 @@
+"""The REST API: routes and JSON, and the HTTP connections under them."""

@@ -1,0 +1,1 @@
+"""Several server processes on the same ports, and the supervisor that makes them one server (`--workers N`)."""
