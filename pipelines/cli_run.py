@@ -6,12 +6,13 @@ Part of cli.py; imports what is heavy only when a command runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines import cli_output as output
 from pipelines.base import home, production, registry
@@ -20,6 +21,11 @@ from pipelines.base.paths import ROOMS, Paths, default_home
 from pipelines.base.project import Project
 from pipelines.base.settings import Settings
 from pipelines.cli_arguments import csv_arguments, csv_reading, number, project_argument
+
+if TYPE_CHECKING:
+    from pipelines.base import answer
+    from pipelines.base.run_record import RunRecord
+    from pipelines.base.runner import View
 
 NOT_BLESSED = 3
 
@@ -48,7 +54,7 @@ def define_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipelines.base import check, data, live, run_folder, run_record, runner
+    from pipelines.base import answer, check, data, live
 
     check.refuse(registry.known(options.project))
     card, paths = registry.get(options.project), Paths.of(options.project)
@@ -56,36 +62,43 @@ def _run(options: argparse.Namespace) -> int:
     home.make(paths.home)
     console = output.console()
     view = live.PlainView(console) if options.plain else live.view_for(console)
-    with view:
-        raw = data.locate(card, paths, settings, view.say)
-        settings = dataclasses.replace(settings, data=str(raw))
-        mark = run_record.fingerprint(paths, settings, raw)
-        waiting = "The same run is under way already; waiting for it to end ..."
-        with run_folder.alone(paths, mark, lambda: view.say(waiting)):
-            record = None if options.force else runner.up_to_date(paths, mark)
-            if record is not None:
-                view.say(
-                    f"Nothing has changed since {record.run_id}; its result stands (--force runs it again)."
-                )
-            else:
-                parallel = options.parallel or runner.DEFAULT_PARALLEL
-                kind = runner.fresh if options.no_host else runner.warm
-                record = runner.run(paths, settings, mark, view, parallel, kind, card.node_hours * 3600)
-    for line in live.summary(card, record, paths.runs / record.run_id):
-        console.print(line, highlight=False, soft_wrap=True)
-    if old := production.left_by_earlier_releases(card, paths):
-        console.print(f"  {old}", highlight=False, markup=False, soft_wrap=True)
-    if console.quiet:
-        # Whoever read went away, which has cancelled the run.
-        return output.READER_GONE
-    code = {"succeeded": 0, "cancelled": 130}.get(record.state, 1)
-    if code == 0 and record.blessed is False:
-        code = NOT_BLESSED
-    if options.predict and code == 0:
-        from pipelines.base import answer
+    server: answer.EarlyServer | None = None
+    with contextlib.ExitStack() as ended:
+        with view:
+            raw = data.locate(card, paths, settings, view.say)
+            settings = dataclasses.replace(settings, data=str(raw))
+            if options.predict:
+                server = ended.enter_context(answer.EarlyServer(card, paths, settings))
+            record = _found_or_run(card, paths, settings, raw, options, view)
+        for line in live.summary(card, record, paths.runs / record.run_id):
+            console.print(line, highlight=False, soft_wrap=True)
+        if old := production.left_by_earlier_releases(card, paths):
+            console.print(f"  {old}", highlight=False, markup=False, soft_wrap=True)
+        if console.quiet:
+            # Whoever read went away, which has cancelled the run.
+            return output.READER_GONE
+        code = {"succeeded": 0, "cancelled": 130}.get(record.state, 1)
+        if code == 0 and record.blessed is False:
+            code = NOT_BLESSED
+        return server.ask(paths, record, console.print) if server and code == 0 else code
 
-        code = answer.serve_once(paths, record, console.print)
-    return code
+
+def _found_or_run(
+    card: Project, paths: Paths, settings: Settings, raw: Path, options: argparse.Namespace, view: View
+) -> RunRecord:
+    """The record of the run; of the last one where nothing has changed since."""
+    from pipelines.base import run_folder, run_record, runner
+
+    mark = run_record.fingerprint(paths, settings, raw)
+    waiting = "The same run is under way already; waiting for it to end ..."
+    with run_folder.alone(paths, mark, lambda: view.say(waiting)):
+        record = None if options.force else runner.up_to_date(paths, mark)
+        if record is not None:
+            view.say(f"Nothing has changed since {record.run_id}; its result stands (--force runs it again).")
+            return record
+        parallel = options.parallel or runner.DEFAULT_PARALLEL
+        kind = runner.fresh if options.no_host else runner.warm
+        return runner.run(paths, settings, mark, view, parallel, kind, card.node_hours * 3600)
 
 
 def define_node(parser: argparse.ArgumentParser) -> None:

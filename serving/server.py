@@ -20,6 +20,7 @@ from typing import Any
 
 from serving import options
 from serving.beginning import begin_models
+from serving.engine import tf_runtime
 from serving.execution.runner import Runner
 from serving.grpc_api import GrpcApi
 from serving.handlers import Handlers
@@ -169,6 +170,9 @@ class Server:
             self._listener = self._rest_listener()
             check_free(flags)
         await self._in_background(begin_models, flags, self.models, self._config, self._watcher)
+        if "loading" not in self.models.readiness().values():
+            # The first version that comes shall find TensorFlow imported.
+            self._background.submit(tf_runtime.runtime)
         if flags.file_system_poll_wait_seconds > 0:
             self._controller.start()
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:

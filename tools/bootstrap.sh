@@ -49,6 +49,8 @@ if [ -x .venv-uv/bin/uv ] && ! command -v uv >/dev/null; then export VIADUCT_UV=
 }
 .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 .venv/bin/python -m dashboards.bundle || true
+# Where PYTHONDONTWRITEBYTECODE is set, every process would compile our rooms anew.
+.venv/bin/python -m compileall -q bridges components dags dashboards pipelines serving || true
 lock_digest > "$stamp"
 seconds=$(($(date +%s) - begin))
 echo "Done in $((seconds / 60)) min $((seconds % 60)) s: .venv/bin/viaduct"

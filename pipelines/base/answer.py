@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import queue
 import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pipelines.base.errors import ViaductError, close_match
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.base.project import Project
 from pipelines.base.run_record import RunRecord
+from pipelines.base.settings import Settings
 
 READY = "viaduct-serving ready"
 START_TIMEOUT_S = 120.0
@@ -180,9 +181,19 @@ def start_server(
 
     Raises ViaductError that names its log if it does not become ready in time.
     """
+    process = _begin_server(model, base, log, *flags)
+    try:
+        return process, _addresses(process, log)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
+def _begin_server(model: str, base: Path, log: Path, *flags: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "serving.main", f"--model_name={model}", f"--model_base_path={base}"]
     with log.open("w") as errors:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [*command, "--port=0", "--rest_api_port=0", *flags],
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -190,12 +201,6 @@ def start_server(
             errors="replace",
             cwd=CHECKOUT,
         )
-    try:
-        return process, _addresses(process, log)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
 
 
 def _addresses(process: subprocess.Popen[str], log: Path) -> dict[str, str]:
@@ -232,35 +237,58 @@ def end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def serve_once(paths: Paths, record: RunRecord, say: Callable[..., None]) -> int:
-    """Serves the pushed model, sends it three rows over gRPC, prints answer and version, ends the server."""
-    from serving.client import Client
+class EarlyServer:
+    """A model server of the folder that a run pushes to, started before the run; `with` ends it.
 
-    log = paths.runs / record.run_id / "logs" / "serving.log"
-    started = time.monotonic()
-    pushed_to = Path(record.pushed).parent if record.pushed else paths.serving
-    name = pushed_to.name
-    process, addresses = start_server(name, pushed_to, log)
-    try:
+    It starts on a core that the run leaves idle while it imports TFX, and has its own imports behind it when the
+    version comes.
+    """
+
+    def __init__(self, card: Project, paths: Paths, settings: Settings) -> None:
+        paths.runs.mkdir(parents=True, exist_ok=True)
+        self._runs = paths.runs
+        self._folder = production.push_folder(card, paths, settings)
+        self._log = paths.runs / f".serving-{os.getpid()}.log"
+        self._process = _begin_server(
+            self._folder.name, self._folder, self._log, "--file_system_poll_wait_seconds=0.2"
+        )
+
+    def __enter__(self) -> EarlyServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end(self._process)
+        self._log.unlink(missing_ok=True)
+
+    def ask(self, paths: Paths, record: RunRecord, say: Callable[..., None]) -> int:
+        """Sends the pushed model three rows over gRPC, prints its answers and version; the exit code 0.
+
+        Raises ViaductError, ServingError where there is no answer.
+        """
+        import numpy as np
+
+        from serving.client import Client
+
+        name = self._folder.name
+        log = self._runs / record.run_id / "logs" / "serving.log"
+        self._log.replace(log)
+        address = _addresses(self._process, log)["grpc"]
+        version = int(Path(record.pushed).name) if record.pushed else None
         rows = sample_examples(paths, 3, served=name)
-        with Client(addresses["grpc"]) as client:
-            import numpy as np
-
+        with Client(address) as client:
+            states = client.wait_available(name, version=version, timeout=START_TIMEOUT_S)
             inputs = {"examples": np.array(rows, dtype=object)}
-            lines = list(map(json.dumps, _ask(client, name, inputs, "serve_examples", None)))
-            version = max(state.version for state in client.status(name) if state.state == "AVAILABLE")
-        say(f"\ngRPC Predict at {addresses['grpc']}, {name} version {version}:", highlight=False)
+            lines = list(map(json.dumps, _ask(client, name, inputs, "serve_examples", version)))
+        version = max(state.version for state in states if state.state == "AVAILABLE")
+        say(f"\ngRPC Predict at {address}, {name} version {version}:", highlight=False)
         for line in lines:
             shown = line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + " ..."
             say(f"  {shown}", highlight=False, markup=False, emoji=False, soft_wrap=True)
-        say(f"(server ready after {time.monotonic() - started:.1f} s, now stopped)", highlight=False)
-    finally:
-        end(process)
-    say("\nNext:", highlight=False)
-    for command in (
-        f"viaduct serve {name}",
-        f"viaduct predict {name} --sample",
-        f"viaduct lineage {name}",
-    ):
-        say(f"  .venv/bin/{command}", highlight=False)
-    return 0
+        say("\nNext:", highlight=False)
+        for command in (
+            f"viaduct serve {name}",
+            f"viaduct predict {name} --sample",
+            f"viaduct lineage {name}",
+        ):
+            say(f"  .venv/bin/{command}", highlight=False)
+        return 0

@@ -8,8 +8,9 @@ Standard library only; modules are read, never imported.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.base.paths import CHECKOUT
@@ -60,7 +61,8 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
         if file is None:
             raise FileNotFoundError(f"No module {name!r} below {CHECKOUT}")
         files[name] = file
-        waiting.extend(imported for imported in _imports(name, file) if imported not in files)
+        imported = _imports(name, file.read_bytes())
+        waiting.extend(other for other in imported if _file_of(other) is not None and other not in files)
     return files
 
 
@@ -75,13 +77,23 @@ def _file_of(module: str) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def _imports(module: str, file: Path) -> set[str]:
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement below `tree`. Expressions, most of a tree, hold no imports."""
+    for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for node in getattr(tree, field, ()):
+            yield node
+            yield from _statements(node)
+
+
+@functools.cache
+def _imports(module: str, source: bytes) -> frozenset[str]:
+    """What `module` may import of our rooms, modules and names in them alike. A pipeline asks for most of it often."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_bytes(), str(file))):
+    for node in _statements(ast.parse(source, module)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             package = module.split(".")[: -node.level] if node.level else []
             base = ".".join([*package, *([node.module] if node.module else [])])
             names.update({base, *(f"{base}.{alias.name}" for alias in node.names)})
-    return {name for name in names if name.split(".")[0] in ROOMS and _file_of(name) is not None}
+    return frozenset(name for name in names if name.split(".")[0] in ROOMS)
