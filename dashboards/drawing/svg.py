@@ -17,7 +17,7 @@ from dashboards.drawing.layers import Point, Sizes, arrange
 from dashboards.drawing.words import html, percent, short
 from dashboards.readers.shared_bins import SharedBins
 
-BOX_W, BOX_H, GAP_X, GAP_Y = 166, 46, 34, 16
+BOX_W, BOX_H, GAP_X, GAP_Y = 172, 46, 34, 16
 # What one letter and one line of an arrow's name take.
 NAME_W, NAME_H = 6, 14
 # A picture of shares: its size, the room for the axes, and what one of its letters takes.

@@ -16,6 +16,7 @@ from dashboards.pages.site import Notes, Site
 from dashboards.readers.files import Missing
 from pipelines.base import ir, run_folder
 from pipelines.base import live as live_view
+from pipelines.base.csv_reading import CsvReading
 from pipelines.base.errors import ProjectError
 from pipelines.base.run_record import RunRecord
 
@@ -56,11 +57,24 @@ def overview(site: Site, record: RunRecord, notes: Notes) -> dict[str, Any]:
         "reason": why(site, record),
         "cost": _cost(record),
         "parameters": record.settings.get("parameters", {}),
-        "settings": {
-            k: v for k, v in record.settings.items() if k != "parameters" and v not in ("", None, [])
-        },
+        "settings": _settings(record),
         "ended": record.ended or time.time(),
         "previous": _previous(site, record),
+    }
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    """What the run was asked besides its parameters; of how CSV is read, only what differs from the usual way."""
+    asked = {k: v for k, v in record.settings.items() if k not in ("parameters", "csv")}
+    try:
+        reading = CsvReading.of(record.settings.get("csv", {})).changed()
+    except (ProjectError, TypeError, AttributeError):
+        reading = {}
+    asked |= {f"csv {name}": value for name, value in reading.items()}
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for name, value in asked.items()
+        if value not in ("", None, [], ())
     }
 
 

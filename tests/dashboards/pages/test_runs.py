@@ -63,3 +63,18 @@ def test_what_ran_in_a_dead_run_is_dead_and_its_time_stands_still(
     assert states == ["done"] * 5 + ["dead"] + ["skipped"] * 3
     # The Trainer began 25 s after the run, and nothing later is known.
     assert "<dt>Took</dt><dd>25 s</dd>" in page and "running" not in table
+
+
+def test_settings_name_of_csv_only_what_is_unusual(make_client: Any, synthetic: Any, tmp_path: Path) -> None:
+    builder = synthetic.Builder(tmp_path)
+    usual, unusual = builder.run("card_fraud", 1), builder.run("card_fraud", 2)
+    reading = {"delimiter": "", "null_values": [], "decimal": ".", "thousands": "", "encoding": "utf-8"}
+    usual.settings["csv"] = reading
+    unusual.settings["csv"] = {**reading, "decimal": ",", "null_values": ["NA", "?"]}
+    builder.write(usual), builder.write(unusual)
+    client = make_client(tmp_path)
+    pages = [
+        client.get(f"/run?id={run.run_id}").text.partition("<h2>Settings</h2>")[2] for run in (usual, unusual)
+    ]
+    assert "csv" not in pages[0] and "utf-8" not in pages[0]
+    assert "<dt>csv decimal</dt>" in pages[1] and ">NA, ?</dd>" in pages[1] and "encoding" not in pages[1]
