@@ -193,6 +193,12 @@ def settings_arguments(parser: argparse.ArgumentParser, *, data: bool = True) ->
         metavar="ARG",
         help="passed to Beam, e.g. --beam-arg=--runner=...",
     )
+    parser.add_argument(
+        "--spark", default="", metavar="URL", help="train on a Spark cluster: spark://HOST:7077"
+    )
+    parser.add_argument(
+        "--workers", type=number(1, ""), default=None, metavar="N", help="how many train together there (2)"
+    )
     csv_arguments(parser)
 
 
@@ -213,7 +219,23 @@ def run_settings(card: Project, options: argparse.Namespace) -> Settings:
         data=_data(card, options),
         span=options.span,
         beam_args=tuple(options.beam_arg),
+        **_spark(card, options),
     )
+
+
+def _spark(card: Project, options: argparse.Namespace) -> dict[str, Any]:
+    """The cluster to train on; refused where the project's training cannot be shared."""
+    if not options.spark:
+        if options.workers is not None:
+            raise ViaductError(f"--workers {options.workers} needs --spark spark://HOST:7077.")
+        return {}
+    text = (ROOMS / card.name / "model.py").read_text(encoding="utf-8")
+    if "training.fit(" not in text:
+        raise ViaductError(
+            f"--spark has no meaning for {card.name}: its model.py does not train by training.fit, whose steps workers "
+            "can share."
+        )
+    return {"spark": options.spark, "workers": options.workers or 2}
 
 
 def _csv(card: Project, options: argparse.Namespace) -> dict[str, Any]:

@@ -99,6 +99,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.project",
         "bridges.errors",
         "bridges.warehouse",
+        "bridges.spark.training",
         *TFX,
         *LEARNING,
         *ARITHMETIC,
@@ -108,6 +109,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "google_crc32c",
         "matplotlib",
         "absl",
+    ),
+    # A process of its own on another machine, which runs a project's run_fn.
+    "components.spark_trainer.worker": (
+        *LEAVES,
+        f"{B}.ir",
+        f"{B}.forkserver.containment",
+        "tensorflow",
+        "tfx",
     ),
     # Spark and warehouses beside models: a SavedModel is the engine's, TFX is never seen.
     "bridges": (

@@ -22,7 +22,7 @@ class Settings:
 
     `parameters` are the variant's, overridden by the profile's, overridden by `--set`. `data` is a file or
     folder with raw data, or '' for HOME/data/<project>. `span` picks one delivery of data (None: the latest). `csv` is
-    the card's, but for what was said for this run.
+    the card's, but for what was said for this run. `spark` is the master of a cluster whose `workers` train together.
     """
 
     variant: str
@@ -32,6 +32,8 @@ class Settings:
     span: int | None = None
     beam_args: tuple[str, ...] = ()
     csv: CsvReading = field(default_factory=CsvReading)
+    spark: str = ""
+    workers: int = 0
 
     @classmethod
     def of(

@@ -257,6 +257,8 @@ def assemble(project: Project, paths: Paths, settings: Settings, nodes: Sequence
 
     from pipelines.base.metadata import connection_config
 
+    if settings.spark:
+        _train_on_spark(nodes, settings)
     return tfx.dsl.Pipeline(
         pipeline_name=project.name,
         pipeline_root=str(paths.pipeline_root),
@@ -269,6 +271,16 @@ def assemble(project: Project, paths: Paths, settings: Settings, nodes: Sequence
             *(NOT_PACKED if _code_is_there(settings) else ()),
         ],
     )
+
+
+def _train_on_spark(nodes: Sequence[Any], settings: Settings) -> None:
+    """Several workers of a cluster run the Trainer's run_fn together."""
+    from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+
+    from components.spark_trainer.executor import Executor, spark_flags
+
+    (trainer,) = (node for node in nodes if node.id == "Trainer")
+    run_by(trainer, ExecutorClassSpec(Executor), spark_flags(settings.spark, settings.workers))
 
 
 def _code_is_there(settings: Settings) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 PARAMETERS_KEY = "parameters"
 SERVED_KEY = "served"  # the name that the model will be served under; training makes no use of it
 SHUFFLE_SEED = 20170
+CHECKPOINTS = (
+    "VIADUCT_CHECKPOINTS"  # the root of checkpoints, where a worker of a distributed training is told one
+)
 
 
 @dataclass(frozen=True)
@@ -98,16 +102,21 @@ def dataset(
     options = tf.data.Options()
     # The tuner's thread now and then misses that its iterator is gone, and an epoch's end waits for it: seconds lost.
     options.autotune.enabled = False
+    # Several workers take turns at the rows: there may be fewer files than workers.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     batches = rows.batch(batch_size, drop_remainder=drop_remainder).with_options(options)
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def checkpoint_dir(fn_args: Any) -> Path:
-    """A folder that an interrupted training and its repetition share: same code, parameters and data, same folder."""
+    """A folder that an interrupted training and its repetition share: same code, parameters and data, same folder.
+
+    So do all workers of a distributed one, whatever folders they write their models to.
+    """
     key = json.dumps(
         [fn_args.custom_config, sorted(fn_args.train_files), fn_args.transform_output], sort_keys=True
     )
-    node_root = Path(fn_args.serving_model_dir).parents[2]
+    node_root = Path(os.environ.get(CHECKPOINTS) or Path(fn_args.serving_model_dir).parents[2])
     return node_root / "checkpoints" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 

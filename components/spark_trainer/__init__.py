@@ -1,0 +1,1 @@
+"""TFX's Trainer by the workers of a Spark cluster, all of one model."""
