@@ -28,7 +28,7 @@ from pipelines.base import whole
 from pipelines.base.errors import ViaductError
 from pipelines.base.paths import default_home
 
-START_S, END_S = 60.0, 20.0
+START_S, END_S = 180.0, 20.0
 HOST = "127.0.0.1"
 _MASTER_URL = re.compile(r"Starting Spark master at (spark://\S+)")
 _REGISTERED = "Successfully registered with master"

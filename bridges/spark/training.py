@@ -18,11 +18,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridges.errors import BridgeError
-from bridges.spark.session import open_session, told
+from bridges.spark.session import check_java, open_session, told
 from pipelines.base import whole
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 POLL_S = 0.2
 TERM_GRACE_S = 5.0
@@ -62,7 +65,33 @@ def train(
     if workers < 1:
         raise BridgeError(f"--workers is {workers}; expected 1 or more.")
     Path(plan.folder).mkdir(parents=True, exist_ok=True)
-    session = open_session(master, "viaduct training", {**_SETTINGS, **(settings or {})})
+    with _session(master, settings or {}) as session:
+        ended = _barrier(session, master, workers, plan, say)
+    refused = next((outcome["refused"] for outcome in ended if outcome["refused"]), "")
+    if refused:
+        raise BridgeError(refused)
+    return 1 + max(int(outcome["attempt"]) for outcome in ended)
+
+
+@contextlib.contextmanager
+def _session(master: str, settings: Mapping[str, Any]) -> Iterator[SparkSession]:
+    """The process's own session where it has one, else one for as long as the training takes."""
+    check_java()
+    from pyspark.sql import SparkSession
+
+    there = SparkSession.getActiveSession()
+    session = open_session(master, "viaduct training", {**_SETTINGS, **settings})
+    try:
+        yield session
+    finally:
+        if there is None:
+            session.stop()
+
+
+def _barrier(
+    session: SparkSession, master: str, workers: int, plan: Plan, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """What each worker's task says in the end."""
     over = threading.Event()
     told_of = threading.Thread(target=_tell, args=(Path(plan.folder), say, over), daemon=True)
     told_of.start()
@@ -77,15 +106,10 @@ def train(
         stage = context.parallelize(range(workers), workers).barrier().mapPartitions(_task(plan))
         with told():
             # Spark never repeats a barrier stage that gives results; one whose output is shuffled it does.
-            ended = stage.map(lambda outcome: (0, outcome)).partitionBy(1).values().collect()
+            return list(stage.map(lambda outcome: (0, outcome)).partitionBy(1).values().collect())
     finally:
         over.set()
-        session.stop()
         told_of.join()
-    refused = next((outcome["refused"] for outcome in ended if outcome["refused"]), "")
-    if refused:
-        raise BridgeError(refused)
-    return 1 + max(int(outcome["attempt"]) for outcome in ended)
 
 
 _SETTINGS = {
@@ -105,12 +129,16 @@ def _task(plan: Plan) -> Callable[[Iterator[int]], Iterator[dict[str, Any]]]:
         from pyspark import BarrierTaskContext
 
         context = BarrierTaskContext.get()
-        rank, attempt = context.partitionId(), context.stageAttemptNumber()
+        rank = context.partitionId()
         host = context.getTaskInfos()[rank].address.rpartition(":")[0].strip("[]")
-        folder = Path(plan.folder) / f"attempt-{attempt}"
-        folder.mkdir(parents=True, exist_ok=True)
+        begun = len(list(Path(plan.folder).glob("attempt-*")))
         with held_port() as port:
-            everybody = context.allGather(f"{host}:{port}")
+            gathered = [part.split(" ") for part in context.allGather(f"{host}:{port} {begun}")]
+            # The first worker's count is everybody's: another may count a folder that the first has just made.
+            attempt = int(gathered[0][1])
+            folder = Path(plan.folder) / f"attempt-{attempt}"
+            folder.mkdir(parents=True, exist_ok=True)
+            everybody = [address for address, _ in gathered]
             yield {"attempt": attempt, "refused": _work(plan, folder, rank, everybody)}
 
     return work
