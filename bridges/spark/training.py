@@ -146,10 +146,10 @@ def _task(plan: Plan) -> Callable[[Iterator[int]], Iterator[dict[str, Any]]]:
 
 @contextlib.contextmanager
 def held_port() -> Iterator[int]:
-    """A port that no other program gets while the block runs, but a server of this user that binds it in the usual
-    way of gRPC (SO_REUSEPORT) does: the socket here listens to nobody."""
+    """A port that the kernel gives nobody else while the block runs. A server that binds it as servers do
+    (SO_REUSEADDR; TensorFlow's refuses SO_REUSEPORT) gets it all the same, since the socket here never listens."""
     with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if holder.family == socket.AF_INET6:
             holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         holder.bind(("", 0))

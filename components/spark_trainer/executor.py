@@ -26,6 +26,7 @@ from pipelines.base.errors import ProjectError
 # Flags of the executor: the master's address, and how many workers.
 MASTER_FLAG, WORKERS_FLAG = "--spark_master=", "--spark_workers="
 RUN_FN = "run_fn"
+LOG_LINES = 60
 # What of TFX's FnArgs a worker is told; the rest holds functions.
 TOLD = (
     "working_dir",
@@ -77,20 +78,29 @@ class Executor(GenericExecutor):
         logging.info("Training on %s with %d workers; their logs: %s", master, workers, folder)
         try:
             attempts = barrier.train(master, workers, plan, logging.warning)
+            logging.info("%d workers trained the model; their stage began %d times.", workers, attempts)
+            if not Path(fn_args.serving_model_dir).exists():
+                raise ProjectError(f"{exec_properties[RUN_FN]} ended, but wrote no model.")
+            _keep_logs(folder, Path(fn_args.model_run_dir))
         except BridgeError as error:
+            _tell_logs(folder)
             raise ProjectError(str(error)) from error
-        logging.info("%d workers trained the model; their stage began %d times.", workers, attempts)
-        if not Path(fn_args.serving_model_dir).exists():
-            raise ProjectError(f"{exec_properties[RUN_FN]} ended, but wrote no model.")
-        _keep_logs(folder, Path(fn_args.model_run_dir))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _flag(self, name: str) -> str:
         return next(f.removeprefix(name) for f in self._extra_flags or () if f.startswith(name))
 
 
 def _keep_logs(folder: Path, model_run: Path) -> None:
-    """The workers' logs beside the training's own; what else was on the way goes."""
+    """The workers' logs beside the training's own."""
     model_run.mkdir(parents=True, exist_ok=True)
-    for log in sorted(folder.glob("attempt-*/worker-*.log")):
+    for log in folder.glob("attempt-*/worker-*.log"):
         shutil.copyfile(log, model_run / f"{log.parent.name}-{log.name}")
-    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell_logs(folder: Path) -> None:
+    """The ends of the workers' logs, in the node's."""
+    for log in sorted(folder.glob("attempt-*/worker-*.log")):
+        lines = log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:]
+        logging.error("%s, %s:\n%s", log.parent.name, log.stem, "\n".join(lines))

@@ -35,12 +35,12 @@ def _plan(folder: Path, program: str, **options: float) -> training.Plan:
     return training.Plan((sys.executable, "-c", BEGIN + program, str(folder)), str(folder), **options)  # type: ignore[arg-type]
 
 
-def test_a_held_port_is_a_servers_of_this_user_and_nobody_elses():
+def test_a_held_port_is_for_a_server_that_is_told_of_it():
     with training.held_port() as port:
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("0.0.0.0", port))
         with socket.socket() as server:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             server.bind(("0.0.0.0", port))
             server.listen()
             # Only who listens is given connections.
@@ -53,7 +53,7 @@ def test_every_worker_knows_all_addresses_and_has_its_own(spark, spark_cluster, 
     serve = (
         "host, _, port = everybody[rank].rpartition(':')\n"
         "server = socket.socket()\n"
-        "server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+        "server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
         "server.bind((host, int(port)))\n"
     )
     assert training.train(spark_cluster.url, 2, _plan(tmp_path, serve), print) == 1
