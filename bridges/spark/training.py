@@ -33,6 +33,7 @@ TERM_GRACE_S = 5.0
 SILENCE_S = 900.0
 REFUSED, PROGRESS = "refused.json", "VIADUCT_PROGRESS"
 LOG_LINES = 15
+NO_SLOTS = "SPARK-24819"
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,9 @@ def _barrier(
     told_of = threading.Thread(target=_tell, args=(Path(plan.folder), say, over), daemon=True)
     told_of.start()
     try:
-        context = session.sparkContext
-        slots = context.defaultParallelism
-        if slots < workers:
-            raise BridgeError(
-                f"--workers is {workers}, but {master} has {slots} cores free for them: all train at once, each on a "
-                "core of its own."
-            )
-        stage = context.parallelize(range(workers), workers).barrier().mapPartitions(_task(plan))
-        with told():
+        numbers = session.sparkContext.parallelize(range(workers), workers)
+        stage = numbers.barrier().mapPartitions(_task(plan))
+        with told(), _slots_told(workers, master):
             # Spark never repeats a barrier stage that gives results; one whose output is shuffled it does.
             return list(stage.map(lambda outcome: (0, outcome)).partitionBy(1).values().collect())
     finally:
@@ -112,7 +107,26 @@ def _barrier(
         told_of.join()
 
 
+@contextlib.contextmanager
+def _slots_told(workers: int, master: str) -> Iterator[None]:
+    """Spark's refusal of a barrier that has no place, in a sentence."""
+    from py4j.protocol import Py4JError
+
+    try:
+        yield
+    except Py4JError as error:
+        if NO_SLOTS not in str(error):
+            raise
+        raise BridgeError(
+            f"--workers is {workers}, but {master} has not as many cores free: all train at once, each on a core of "
+            "its own."
+        ) from error
+
+
 _SETTINGS = {
+    # What trains is a process beside the executor, which only watches it.
+    "spark.executor.memory": "512m",
+    "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "15",
     "spark.task.cpus": "1",
     # Tasks of a barrier are not repeated one by one; a lost stage is.
     "spark.stage.maxConsecutiveAttempts": "4",

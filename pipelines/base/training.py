@@ -154,8 +154,18 @@ def fit(
         # What was learned until then leads there again.
         shutil.rmtree(backup, ignore_errors=True)
         raise
+    _wait_for_all()
     shutil.rmtree(backup, ignore_errors=True)
     return history
+
+
+def _wait_for_all() -> None:
+    """Returns when all workers of a distributed training are here: one that still saves needs its folder."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", tf.constant(1.0)))
 
 
 def check_loss(loss: float, where: str) -> None:
@@ -217,7 +227,7 @@ def _backup_callback(folder: Path) -> keras.callbacks.Callback:
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             pass
 
-    return BackupAndRestore(str(folder), delete_checkpoint=True)
+    return BackupAndRestore(str(folder), delete_checkpoint=False)
 
 
 def _progress_callback(epochs: int) -> keras.callbacks.Callback:

@@ -79,6 +79,8 @@ def test_every_command_has_help(command: str, home: Path) -> None:
         (("run", "card_fraud", "--csv-decimal", "x"), "expected '.' or ','"),
         (("run", "card_fraud", "--csv-encoding", "klingon"), "'latin-1'"),
         (("run", "digits", "--csv-null=NA"), "no ArrowExampleGen"),
+        (("run", "card_fraud", "--workers", "2"), "needs --spark"),
+        (("run", "stock_prices", "--spark", "spark://127.0.0.1:9"), "does not train by training.fit"),
         (("rnu", "card_fraud"), "Did you mean 'run'"),
         (("validate", "card_fraud", "/nowhere/at/all"), "does not exist"),
         (("schema", "card_fruad"), "Did you mean 'card_fraud'"),

@@ -34,6 +34,7 @@ def spark(spark_cluster: Cluster) -> Iterator[Any]:
         "spark.sql.shuffle.partitions": "2",
         # Tests of errors wait for every attempt of a task.
         "spark.task.maxFailures": "2",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "2",
         # A dead executor is noticed when its connection breaks; what waits longer than this is a fault.
         "spark.network.timeout": "60s",
         "spark.executor.heartbeatInterval": "5s",
