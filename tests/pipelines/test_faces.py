@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.base import pictures as sizes
 from pipelines.base.errors import ProjectError
 from pipelines.faces import data, drawing, features, measures, rivals, rows
 
@@ -83,8 +84,8 @@ def test_a_picture_that_says_it_is_huge_is_refused_before_it_is_unpacked() -> No
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 50,000,000 pixels"):
         features.canonical(tf.constant([bytes(bomb)]))
     for image in (encoded(grey(), "PNG"), encoded(grey(), "GIF"), encoded(grey(), "JPEG")):
-        assert features.declared(tf.constant(image)).numpy() == 40 * 50
-    assert features.declared(tf.constant(data.pgm(grey()))).numpy() == 0
+        assert sizes.declared(tf.constant(image)).numpy() == 40 * 50
+    assert sizes.declared(tf.constant(data.pgm(grey()))).numpy() == 0
 
 
 def test_large_pictures_become_smaller_and_small_ones_stay() -> None:
