@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 PRESENT, ABSENT, ABSENT_WEIGHT = 0.9, 0.1, 0.5
-# Below the square of any length that matters; without it the slope of the length of a zero vector is not finite.
+# Below the square of any length that matters; without it a zero vector has no finite slope.
 TINY = 1e-7
 
 
 def lengths(capsules: tf.Tensor) -> tf.Tensor:
-    """The length of each capsule, [n, capsules]."""
+    """The length of each capsule, [n, capsules]: its product with its direction, which 8-bit integers hold as well."""
     import tensorflow as tf
 
-    return tf.sqrt(tf.reduce_sum(tf.square(capsules), axis=-1) + TINY)
+    return tf.reduce_sum(tf.math.l2_normalize(capsules, axis=-1, epsilon=TINY) * capsules, axis=-1)
 
 
 def squash(vectors: tf.Tensor) -> tf.Tensor:
@@ -35,14 +35,12 @@ def squash(vectors: tf.Tensor) -> tf.Tensor:
 def squash_steeply(vectors: tf.Tensor) -> tf.Tensor:
     """The same directions, lengths l brought to 1 - exp(-l): not flat near zero (Mazzia et al. 2021, equation 4).
 
-    Written as a normalised vector times a number between 0 and 1, and the length as its product with the vector: 8-bit
-    integers hold these, and squares not.
+    Written without squares, for 8-bit integers.
     """
     import tensorflow as tf
 
     unit = tf.math.l2_normalize(vectors, axis=-1, epsilon=TINY)
-    length = tf.reduce_sum(unit * vectors, axis=-1, keepdims=True)
-    return unit * (1 - tf.exp(-length))
+    return unit * (1 - tf.exp(-tf.reduce_sum(unit * vectors, axis=-1, keepdims=True)))
 
 
 def margin_loss(labels: tf.Tensor, length: tf.Tensor) -> tf.Tensor:

@@ -52,7 +52,7 @@ PROJECT = Project(
         Variant(
             "cnn",
             "the rival: a plain convolutional network of as many parameters as efficient, no capsules, no decoder",
-            {"channels": 21, "dropout": 0.2, "label_smoothing": 0.05, **TRAINING},
+            {"channels": 24, "dropout": 0.2, "label_smoothing": 0.05, **TRAINING},
         ),
     ),
     quick=Profile(
