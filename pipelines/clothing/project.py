@@ -14,7 +14,7 @@ NAMES = (
     "bag",
     "ankle boot",
 )
-TRAINING = {"learning_rate": 4e-3, "batch_size": 128, "epochs": 16}
+TRAINING = {"learning_rate": 4e-3, "batch_size": 128, "epochs": 10}
 # The sum of squared errors of a picture counts so much beside the margin loss (Sabour et al. 2017).
 DRAWING = {"reconstruction": 5e-4}
 # Above the nearest neighbours of the same rows, for sure: else it has learned nothing that pixels do not say.
