@@ -57,8 +57,8 @@ def confused_pairs(told: Answers, counts: np.ndarray, file: Path) -> None:
         )
         captions += [f"{_short(told.labels[row])} > {_short(told.said[row])}" for row in surest]
         captions += [""] * (EACH - len(surest))
-    wrong = int((told.labels != told.said).sum())
-    title = f"{wrong:,} of {len(told.labels):,} wrong; the pairs most confused (is > said)"
+    count = int((told.labels != told.said).sum())
+    title = f"{count:,} of {len(told.labels):,} wrong; the pairs most confused (is > said)"
     pictures.image_grid(np.stack(images), captions, file, columns=EACH, title=title)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_CHANGES = 100
 
 
-def make_classifier(encoder: keras.Model, decoder: keras.Model | None) -> tf.Module:
+def make_classifier(encoder: keras.Model, decoder: Any) -> tf.Module:
     """A module around a capsule network and its decoder, or around the rival (`decoder` None).
 
     It takes float pixels [n, 28, 28], 0 to 255.
