@@ -64,11 +64,16 @@ def only(capsules: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
     return capsules * mask[..., None]
 
 
-def predictions(capsules: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """What each capsule [n, i, d] says of each of the next layer, by `matrices` [i, d, j * e]: [n, i, j * e]."""
+def predictions(capsules: tf.Tensor, matrices: tf.Tensor, count: int) -> tf.Tensor:
+    """What each capsule [n, i, d] says of each of the next `count`, by `matrices` [i, d, j * e]: votes [n, i, j, e].
+
+    Sizes are static and axes added by name: TensorFlow Lite has no other way to say it.
+    """
     import tensorflow as tf
 
-    return tf.matmul(capsules[:, :, None, :], matrices)[:, :, 0]
+    before, _, both = matrices.shape
+    told = tf.matmul(tf.expand_dims(capsules, 2), matrices)
+    return tf.reshape(told, [-1, before, count, both // count])
 
 
 def by_agreement(votes: tf.Tensor, rounds: int) -> tf.Tensor:
@@ -98,7 +103,7 @@ def by_attention(votes: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
     together = tf.reduce_sum(votes, axis=1, keepdims=True)
     agreed = tf.reduce_sum(votes * together, axis=-1) / float(votes.shape[-1]) ** 0.5
     share = tf.nn.softmax(agreed, axis=-1) + prior
-    return squash_steeply(tf.reduce_sum(votes * share[..., None], axis=1))
+    return squash_steeply(tf.reduce_sum(votes * tf.expand_dims(share, -1), axis=1))
 
 
 @cache
@@ -128,10 +133,7 @@ def _layer() -> Any:
                 self.prior = self.add_weight("prior", (before, self.count), initializer="zeros")
 
         def call(self, capsules: Any) -> Any:
-            import tensorflow as tf
-
-            votes = predictions(capsules, self.matrices)
-            votes = tf.reshape(votes, [-1, capsules.shape[1], self.count, self.size])
+            votes = predictions(capsules, self.matrices, self.count)
             return by_agreement(votes, self.rounds) if self.rounds else by_attention(votes, self.prior)
 
         def get_config(self) -> dict[str, Any]:

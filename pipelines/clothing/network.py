@@ -58,7 +58,7 @@ def _efficient(scaled: Any, parameters: dict[str, Any]) -> Any:
     body = _convolved(body, round(width * 10 / 3))
     body = _convolved(body, PRIMARY * parameters["primary"], size=1)
     body = keras.layers.DepthwiseConv2D(body.shape[1], name="over_the_picture")(body)
-    primary = keras.layers.Reshape((-1, PRIMARY))(body)
+    primary = keras.layers.Reshape((parameters["primary"], PRIMARY))(body)
     primary = keras.layers.Lambda(capsules.squash_steeply, name="primary")(primary)
     return capsules.layer(CLASSES, SIZE, rounds=0, name="classes")(primary)
 
@@ -74,7 +74,7 @@ def _capsnet(scaled: Any, parameters: dict[str, Any]) -> Any:
     filters = PRIMARY * kinds
     body = keras.layers.Conv2D(filters, 9, activation="relu")(scaled)
     body = keras.layers.Conv2D(filters, 9, 2, name="primary_convolution")(body)
-    primary = keras.layers.Reshape((-1, PRIMARY))(body)
+    primary = keras.layers.Reshape((body.shape[1] * body.shape[2] * kinds, PRIMARY))(body)
     primary = keras.layers.Lambda(capsules.squash, name="primary")(primary)
     return capsules.layer(CLASSES, SIZE, rounds=ROUNDS, name="classes")(primary)
 

@@ -42,10 +42,16 @@ def report(context: ReportContext) -> None:
 
 
 def confused_pairs(told: Answers, counts: np.ndarray, file: Path) -> None:
-    """The pairs of classes most often taken for each other, a row each: what the network was surest of first."""
+    """The pairs of classes most often taken for each other, a row each: what the network was surest of first.
+
+    Draws nothing where nothing is wrong.
+    """
     both = counts + counts.T
     first, second = np.triu_indices(CLASSES, 1)
-    worst = np.argsort(-both[first, second], kind="stable")[:PAIRS]
+    often = both[first, second]
+    worst = [pair for pair in np.argsort(-often, kind="stable")[:PAIRS] if often[pair]]
+    if not worst:
+        return
     images, captions = [], []
     for one, other in zip(first[worst], second[worst], strict=True):
         wrong = np.flatnonzero(

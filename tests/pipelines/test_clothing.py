@@ -272,6 +272,7 @@ def test_the_decoder_is_given_the_longest_capsule_alone_and_a_change_moves_one_n
     np.testing.assert_allclose(told["error"], error, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_capsules_and_decoder_learn_together_and_the_label_chooses_what_is_drawn(
     drawn: tuple[np.ndarray, np.ndarray],
 ) -> None:
