@@ -14,7 +14,7 @@ NAMES = (
     "bag",
     "ankle boot",
 )
-TRAINING = {"learning_rate": 4e-3, "batch_size": 128, "epochs": 10}
+TRAINING = {"learning_rate": 2e-3, "batch_size": 128, "epochs": 10}
 # The sum of squared errors of a picture counts so much beside the margin loss (Sabour et al. 2017).
 DRAWING = {"reconstruction": 5e-4}
 # Above the nearest neighbours of the same rows, for sure: else it has learned nothing that pixels do not say.
@@ -58,7 +58,7 @@ PROJECT = Project(
     quick=Profile(
         bars=(Bar("accuracy", at_least=0.90, max_loss=0.02), ABOVE_NEIGHBOURS),
         sample_rows=6_000,
-        parameters={"epochs": 6},
+        parameters={"epochs": 6, "batch_size": 64},
     ),
     full=Profile(
         bars=(Bar("accuracy", at_least=0.93, max_loss=0.005), ABOVE_NEIGHBOURS),
