@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
+from pipelines.base import idx
 from pipelines.base.digest import source_digest
 from pipelines.base.paths import Paths
 from pipelines.base.settings import Settings
-from pipelines.base.spine import assemble, raw, report, spine
-from pipelines.digits import archive
+from pipelines.base.spine import assemble, report, spine
 from pipelines.digits.project import PROJECT
 
 if TYPE_CHECKING:
@@ -18,13 +17,9 @@ if TYPE_CHECKING:
 
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     """Training images are MNIST's train-*, the judge's are its t10k-*; nothing is shuffled between them."""
-    from components.image_example_gen.component import ImageExampleGen, idx_splits
     from components.tflite_exporter.component import TFLiteExporter
 
-    given = raw(paths, dataclasses.replace(settings, data=archive.folder_of(paths, settings.data)))
-    # Where base finds spans, their pattern goes before MNIST's file names.
-    prefix = given["input_config"].splits[0].pattern.removesuffix("*")
-    example_gen = ImageExampleGen(**{**given, "input_config": idx_splits(prefix)}, encoding="raw")
+    example_gen = idx.example_gen(paths, settings)
     nodes = spine(PROJECT, paths, settings, example_gen)
     beside = [report(PROJECT, settings, nodes)]
     if settings.variant == "cnn":

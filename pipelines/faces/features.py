@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.base.pictures import not_huge
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -18,7 +20,6 @@ SLICE_KEYS = ("brightness", "contrast", "lighting")
 PICTURE_XF = "picture_xf"
 # Pixels of the longer side beyond which a picture is made smaller: a face to be known takes 20 of them.
 LONGEST = 640
-MOST_PIXELS = 50_000_000
 # P5 or P6, width, height and the largest value; white space or comment lines between, one white space at the end.
 _GAP = r"(?:\s|#[^\n]*\n)+"
 PNM_HEADER = rf"^P[56]{_GAP}(\d{{1,5}}){_GAP}(\d{{1,5}}){_GAP}255\s"
@@ -57,39 +58,13 @@ def decode(image: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     kind = tf.strings.substr(image, 0, 2)
-    few = tf.debugging.Assert(declared(image) <= MOST_PIXELS, [f"more than {MOST_PIXELS:,} pixels"])
-    with tf.control_dependencies([few]):
+    with tf.control_dependencies([not_huge(image)]):
         picture = tf.cond(
             tf.equal(kind, "P5") | tf.equal(kind, "P6"),
             lambda: decode_pnm(image),
             lambda: tf.io.decode_image(image, channels=3, expand_animations=False),
         )
     return tf.ensure_shape(picture, [None, None, 3])
-
-
-def declared(image: tf.Tensor) -> tf.Tensor:
-    """How many pixels the header of a PNG, GIF or JPEG speaks of, int64 []; 0 for anything else."""
-    import tensorflow as tf
-
-    def number(at: int, count: int, order: int) -> tf.Tensor:
-        values = tf.cast(tf.io.decode_raw(tf.strings.substr(image, at, count), tf.uint8), tf.int64)[::order]
-        return tf.reduce_sum(values * tf.constant([256**power for power in range(count)][::-1], tf.int64))
-
-    def jpeg() -> tf.Tensor:
-        return tf.reduce_prod(tf.cast(tf.io.extract_jpeg_shape(image)[:2], tf.int64))
-
-    def starts(text: bytes) -> tf.Tensor:
-        return tf.equal(tf.strings.substr(image, 0, len(text)), text) & (tf.strings.length(image) >= 24)
-
-    return tf.case(
-        [
-            (starts(b"\x89PNG"), lambda: number(16, 4, 1) * number(20, 4, 1)),
-            (starts(b"GIF8"), lambda: number(6, 2, -1) * number(8, 2, -1)),
-            (starts(b"\xff\xd8"), jpeg),
-        ],
-        default=lambda: tf.constant(0, tf.int64),
-        exclusive=True,
-    )
 
 
 def decode_pnm(image: tf.Tensor) -> tf.Tensor:
