@@ -59,8 +59,9 @@ class Agent:
     ) -> tuple[Any, Any]:
         import tensorflow as tf
 
-        errors, losses = [], []
-        for n in range(seen.shape[0]):
+        count = tf.shape(seen)[0]
+        errors, total = tf.TensorArray(tf.float32, count), tf.constant(0.0)
+        for n in tf.range(count):
             best = tf.argmax(self.online(after[n]), axis=1, output_type=tf.int32)
             worth = tf.gather(self.model(after[n]), best, axis=1, batch_dims=1)
             wanted = returns[n] + discounts[n] * worth
@@ -74,9 +75,9 @@ class Agent:
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
             for slow, fast in zip(self.model.variables, self.online.variables, strict=True):
                 slow.assign_add(self._follow * (fast - slow))
-            errors.append(error)
-            losses.append(loss)
-        return tf.stack(errors), tf.reduce_mean(losses)
+            errors = errors.write(n, error)
+            total += loss
+        return errors.stack(), total / tf.cast(count, tf.float32)
 
     def state(self) -> dict[str, np.ndarray]:
         """Both networks' weights and the optimizer's, as arrays that `restore` takes."""

@@ -43,7 +43,7 @@ def run_fn(fn_args: Any) -> None:
         whole.write(run.folder / CURVE_FILE, json.dumps(asdict(trained.curve)))
         _log(run.folder, trained.curve)
         player = make_player(trained.agent, parameters["variant"])
-        training.export(player, fn_args, signatures(player, run.transformed))
+        training.export(player, fn_args, signatures(player))
     for checkpoint in learning.checkpoints(folder):
         _remove(checkpoint)
 
@@ -110,7 +110,7 @@ def make_player(agent: Agent, variant: str) -> tf.Module:
     return Player()
 
 
-def signatures(player: Any, transformed: Any) -> dict[str, Any]:
+def signatures(player: Any) -> dict[str, Any]:
     """The signatures of a player; see the module."""
     import tensorflow as tf
 

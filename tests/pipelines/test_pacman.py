@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -388,3 +387,199 @@ def test_ghosts_are_told_as_seen_from_ms_pac_man() -> None:
     assert right[0] == pytest.approx(12 / 80) and down[0] == 0 and near[0] == pytest.approx(np.exp(-12 / NEAR))
     assert right[1] == pytest.approx(-48 / 80)
     np.testing.assert_array_equal(told[6 * 8 : 7 * 8], [0, 0, 1, 1, 1, 1, 0, 0])
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import pipelines
+from pipelines.pacman import learning
+from pipelines.pacman.game import Start
+parameters, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
+advance = learning.Training.advance
+def until(trained):
+    advance(trained)
+    if trained.step >= 150:
+        print([actor.pid for actor in trained.fleet._actors], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+learning.Training.advance = until
+with learning.Training("mlp", parameters) as trained:
+    learning.run(trained, [Start(7, 20)], folder)
+"""
+TUNE = [Start(7, 20)]
+
+
+def ended(pid: int) -> bool:
+    """Whether a process ends within some seconds."""
+    for _ in range(200):
+        stat = Path(f"/proc/{pid}/stat")
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.fixture(scope="module")
+def trained() -> Iterator[Any]:
+    """A tiny training, from its beginning to its end."""
+    from pipelines.pacman import learning
+
+    with learning.Training("mlp", TINY) as whole:
+        learning.run(whole, TUNE, None)
+        yield whole
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(trained: Any, tmp_path: Path) -> None:
+    from pipelines.pacman import learning
+
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, json.dumps(TINY), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [path.name for path in learning.checkpoints(tmp_path)] == ["000000128"]
+    assert all(ended(pid) for pid in json.loads(done.stdout)), "games outlive the training that was killed"
+    with learning.Training("mlp", TINY) as resumed:
+        assert resumed.load(tmp_path) and resumed.step == 128
+        learning.run(resumed, TUNE, tmp_path)
+        assert resumed.curve == trained.curve and resumed.step == trained.step == 192
+        for name, array in trained.agent.state().items():
+            np.testing.assert_array_equal(array, resumed.agent.state()[name])
+        for name, array in trained.replay.state().items():
+            np.testing.assert_array_equal(array, resumed.replay.state()[name])
+
+
+def test_the_best_look_is_what_is_exported_and_the_memory_is_bounded(trained: Any) -> None:
+    assert [step for step, _ in trained.curve.looks] == [192] and trained.best
+    assert len(trained.replay) == 192 and trained.replay.memory < 256 * (128 + 40) + 8192
+    assert trained.epsilon() == pytest.approx(TINY["epsilon_last"])
+
+
+@pytest.fixture(scope="module")
+def served(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HOME where the tiny training's agent is pushed as pacman.sample."""
+    from pipelines.base import training
+    from pipelines.pacman.model import make_player, signatures
+
+    home = tmp_path_factory.mktemp("home")
+    player = make_player(trained.agent, "mlp")
+    folder = home / "serving" / "pacman.sample" / "1"
+    training.export(player, SimpleNamespace(serving_model_dir=str(folder)), signatures(player))
+    return home
+
+
+@pytest.mark.slow
+def test_a_served_agent_plays_over_grpc_and_refuses_what_no_console_has(
+    served: Path, rows: list[tuple[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    from components.function_example_gen.executor import encode
+    from components.report_gen import reading
+    from pipelines.base import answer
+    from serving.client import Client
+    from serving.errors import InvalidArgument
+    from tests.conftest import viaduct
+
+    base = served / "serving" / "pacman.sample"
+    process, addresses = answer.start_server("pacman.sample", base, tmp_path / "log")
+    try:
+        gif = tmp_path / "play.gif"
+        done = viaduct(
+            "play", "pacman.sample", "--server", addresses["grpc"], "--output", str(gif), "--steps", "30", home=served
+        )
+        assert done.returncode == 0, done.stderr
+        with Client(addresses["grpc"]) as client:
+            ram = np.frombuffer(zlib.decompress(rows[0][1]["ram"]), np.uint8).reshape(-1, 128)
+            told = client.predict("pacman.sample", {"ram": ram[:5]})
+            half = rows[0][1]["steps"] // 2
+            middle = client.predict("pacman.sample", {"ram": ram[half : half + 1]})
+            examples = np.array([encode(rows[0][1])], dtype=object)
+            of_row = client.predict("pacman.sample", {"examples": examples}, signature="serve_examples")
+            for wrong in (np.zeros((1, 64), np.uint8), np.zeros(128, np.uint8)):
+                with pytest.raises(InvalidArgument):
+                    client.predict("pacman.sample", {"ram": wrong})
+            nothing = np.array([encode({"ram": b"no zlib"})], dtype=object)
+            with pytest.raises(InvalidArgument):
+                client.predict("pacman.sample", {"examples": nothing}, signature="serve_examples")
+            assert client.predict("pacman.sample", {"ram": ram[:1]})["action"].shape == (1,)
+    finally:
+        answer.end(process)
+    own = reading.signature(base / "1")(ram=ram[:5])
+    np.testing.assert_allclose(told["values"], own["values"].numpy(), rtol=1e-4, atol=1e-5)
+    assert told["action"].tolist() == told["values"].argmax(axis=1).tolist()
+    assert [ACTIONS[n].encode() for n in told["action"]] == told["name"].tolist()
+    np.testing.assert_allclose(of_row["values"], middle["values"], rtol=1e-4, atol=1e-5)
+    assert "30 steps" in done.stdout
+    from PIL import Image
+
+    with Image.open(gif) as film:
+        assert film.n_frames > 1 and film.size == (160, 256)
+
+
+@pytest.mark.slow
+def test_the_model_is_judged_on_the_starts_that_the_random_policy_played(
+    served: Path, rows: list[tuple[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    from components.function_evaluator.measuring import Given
+    from components.function_example_gen.executor import write_splits
+    from pipelines.pacman.evaluate import evaluate
+
+    write_splits(rows, plan.SPLITS, str(tmp_path))
+    files = {split: [str(p) for p in (tmp_path / f"Split-{split}").glob("*.gz")] for split in plan.SPLITS}
+    told = evaluate(Given(served / "serving" / "pacman.sample" / "1", files, ("eval",)))
+    assert (told.units, told.of) == (2, "episodes")
+    measured = told.measure(np.ones(2, int))[()]
+    scores = [row["score"] for split, row in rows if split == "eval"]
+    assert measured["score_random"] == np.mean(scores)
+    assert measured["gain_on_random"] == pytest.approx(measured["score"] - np.mean(scores))
+    # 1.96 standard errors of two episodes.
+    spread = 1.96 * abs(scores[0] - scores[1]) / 2
+    assert measured["score_over_random_interval"] == pytest.approx(measured["gain_on_random"] - spread)
+    only = told.measure(np.array([0, 3]))[()]
+    assert only["score_random"] == scores[1] and only["example_count"] == 3
+
+
+def test_play_refuses_what_is_no_game_and_what_is_not_there(tmp_path: Path) -> None:
+    from tests.conftest import viaduct
+
+    for model, words in (("digits", "digits is no game. Projects that play: pacman"), ("pacman", "viaduct run pacman")):
+        done = viaduct("play", model, home=tmp_path)
+        assert done.returncode == 1 and words in done.stderr
+
+
+def test_screens_of_a_row_are_stacked_with_the_newest_last(rows: list[tuple[str, dict[str, Any]]]) -> None:
+    import tensorflow as tf
+
+    from pipelines.pacman.features import middle, unpacked
+    from pipelines.pacman.playing import as_served
+
+    _, row = rows[1]
+    looks = unpacked(row["frames"], "frames")
+    half = len(looks) // 2
+    told = middle(tf.constant([row["frames"]]), "frames", 4).numpy()
+    np.testing.assert_array_equal(told[0], looks[half - 3 : half + 1])
+    np.testing.assert_array_equal(as_served(told)[0, :, :, 3], looks[half])
+
+
+def test_a_network_of_screens_answers_in_the_order_that_clients_send_them(tmp_path: Path) -> None:
+    from pipelines.base import training
+    from pipelines.pacman.agent import Agent
+    from pipelines.pacman.model import make_player, signatures
+    from pipelines.pacman.playing import as_served
+
+    agent = Agent("conv", TINY)
+    looks = np.random.default_rng(0).integers(0, 256, (2, 4, 84, 84)).astype(np.uint8)
+    player = make_player(agent, "conv")
+    fn_args = SimpleNamespace(serving_model_dir=str(tmp_path / "model"))
+    training.export(player, fn_args, signatures(player))
+    from components.report_gen import reading
+
+    told = reading.signature(tmp_path / "model")(frames=as_served(looks))
+    np.testing.assert_allclose(told["values"].numpy(), agent.model(looks).numpy(), rtol=1e-4, atol=1e-5)
+    assert agent.act(looks, smooth=True).tolist() == told["action"].numpy().tolist()
