@@ -71,9 +71,7 @@ class Plain:
         while done < steps:
             looks = self.recent.looks[self.what]
             chance = self.random.random(len(looks)) < self.parameters["epsilon_first"]
-            actions = np.where(
-                chance, self.random.integers(0, 9, len(looks)), self.agent.act(looks)
-            )
+            actions = np.where(chance, self.random.integers(0, 9, len(looks)), self.agent.act(looks))
             taken = [game.step(int(action)) for game, action in zip(self.games, actions, strict=True)]
             rewards = told(np.array([step.reward for step in taken]))
             ends = np.array([LOST if step.lost else ON for step in taken])

@@ -46,9 +46,7 @@ def _play(options: argparse.Namespace) -> None:
     there = production.pushed_names(paths)
     if not options.server and name not in there:
         others = f"There is: {', '.join(there)}. Do: viaduct play {there[0]}" if there else ""
-        raise ViaductError(
-            f"Nothing is pushed to {name} yet. {others or f'Do: viaduct run {card.name}'}"
-        )
+        raise ViaductError(f"Nothing is pushed to {name} yet. {others or f'Do: viaduct run {card.name}'}")
     options.output = options.output or Path(f"{name}.gif")
     if not options.output.absolute().parent.is_dir():
         raise ViaductError(f"--output is {str(options.output)!r}; its folder does not exist.")

@@ -37,7 +37,9 @@ def evaluate(given: Given) -> Sampled:
     return Sampled(len(starts), measure, "episodes")
 
 
-def _metrics(scores: np.ndarray, theirs: np.ndarray, steps: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
+def _metrics(
+    scores: np.ndarray, theirs: np.ndarray, steps: np.ndarray, drawn: np.ndarray
+) -> dict[str, float]:
     """Of episodes counted `drawn` [n] times. `score_over_random_interval` is the mean score less the upper end of the
     random policy's 95 % interval; `gain_on_random` the mean of the paired differences.
     """
@@ -88,5 +90,9 @@ def of_model(model: Path, starts: Sequence[Start]) -> list[Episode]:
         return answer["action"].numpy()
 
     return play(
-        starts, policy, [kind], depth=depth, done=lambda count: progress.report(count, len(starts), "episodes")
+        starts,
+        policy,
+        [kind],
+        depth=depth,
+        done=lambda count: progress.report(count, len(starts), "episodes"),
     )

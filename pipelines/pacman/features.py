@@ -26,7 +26,7 @@ def xf(key: str) -> str:
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Packed looks and where the episode began [n, 1], and the lists of actions, rewards and lives lost, under new names."""
+    """Packed looks, seed and no-ops [n, 1], and the lists of actions, rewards and lives lost, under new names."""
     keys = (*SHAPES, SEED_KEY, NOOPS_KEY, ACTIONS_KEY, REWARDS_KEY, LOST_KEY)
     return {xf(key): inputs[key] for key in keys}
 

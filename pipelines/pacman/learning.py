@@ -1,4 +1,4 @@
-"""A training: games go on being played while what was played is learned from, and all of it can be put down and taken up.
+"""A training: games go on while what was played is learned from, and all of it can be put down and taken up again.
 
 The actors play one step while the networks learn from the steps before; which step is learned from when depends on
 numbers alone, not on who is faster, so two trainings with the same parameters are the same, and so is one that was
@@ -80,7 +80,9 @@ class Training:
         """The share of actions that are drawn: falls evenly, then stays."""
         parameters = self.parameters
         done = min(1.0, self.step / (parameters["epsilon_share"] * self.steps))
-        return float(parameters["epsilon_first"] + done * (parameters["epsilon_last"] - parameters["epsilon_first"]))
+        return float(
+            parameters["epsilon_first"] + done * (parameters["epsilon_last"] - parameters["epsilon_first"])
+        )
 
     def advance(self) -> None:
         """One step of every game, and the updates that go with it."""
@@ -132,7 +134,14 @@ class Training:
             np.savez(aside / "replay.npz", **self.replay.state())  # type: ignore[arg-type]
             np.savez(aside / "best.npz", *self.best)
             looks, games = self.recent.looks[self.what], np.array(self.fleet.states(), dtype=object)
-            np.savez(aside / "games.npz", looks=looks, states=games, scores=self.scores, begun=self.begun, fresh=self.fresh)
+            np.savez(
+                aside / "games.npz",
+                looks=looks,
+                states=games,
+                scores=self.scores,
+                begun=self.begun,
+                fresh=self.fresh,
+            )
             facts = {
                 "step": self.step,
                 "credit": self._credit,
@@ -152,7 +161,9 @@ class Training:
         facts = json.loads((newest / "facts.json").read_text(encoding="utf-8"))
         self.step, self._credit = facts["step"], facts["credit"]
         self.random.bit_generator.state = facts["random"]
-        self.curve = Curve(**{name: [tuple(pair) for pair in pairs] for name, pairs in facts["curve"].items()})
+        self.curve = Curve(
+            **{name: [tuple(pair) for pair in pairs] for name, pairs in facts["curve"].items()}
+        )
         self.agent.restore(np.load(newest / "agent.npz"))
         self.replay.restore(np.load(newest / "replay.npz"))
         best = np.load(newest / "best.npz")
@@ -196,7 +207,13 @@ def fill(replay: Replay, episodes: Iterator[Mapping[str, np.ndarray]]) -> None:
     A stream goes on with an episode from its middle where another one's end was reached; steps that are too many to
     fill all streams evenly are left out.
     """
-    columns: dict[str, list[np.ndarray]] = {"looks": [], "actions": [], "rewards": [], "ends": [], "begins": []}
+    columns: dict[str, list[np.ndarray]] = {
+        "looks": [],
+        "actions": [],
+        "rewards": [],
+        "ends": [],
+        "begins": [],
+    }
     for episode in episodes:
         ends = np.where(episode["lost"].astype(bool), LOST, ON)
         ends[-1] = ends[-1] or CUT

@@ -52,7 +52,8 @@ def described(seen: tf.Tensor) -> tf.Tensor:
 
     memory = tf.reshape(seen, [-1, seen.shape[1] * RAM_BYTES])
     bits = tf.bitwise.bitwise_and(
-        tf.bitwise.right_shift(memory[:, :, None], tf.constant([0, 1, 2, 3, 4, 5, 6, 7], tf.uint8)), tf.constant(1, tf.uint8)
+        tf.bitwise.right_shift(memory[:, :, None], tf.constant([0, 1, 2, 3, 4, 5, 6, 7], tf.uint8)),
+        tf.constant(1, tf.uint8),
     )
     numbers = tf.cast(memory, tf.float32)
     newest = numbers[:, -RAM_BYTES:]

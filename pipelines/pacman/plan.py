@@ -20,7 +20,7 @@ COLUMNS = ("split", "seed", "noops", "policy")
 SPLITS = ("train", "tune", "eval")
 POLICY = "random"
 # Steps without an action before the first decision: those of training, and those that are judged by.
-TRAIN_NOOPS, OTHER_NOOPS = range(0, 15), range(15, 30)
+TRAIN_NOOPS, OTHER_NOOPS = range(15), range(15, 30)
 # Seeds from here on are training's own.
 FREE_SEEDS = 1 << 56
 MOST_SEEDS = 1 << 20
@@ -39,11 +39,13 @@ def made(rows: int, seed: int) -> list[Planned]:
     counts = {"eval": max(rows // 2, 2), "tune": max(rows // 10, 1)}
     counts["train"] = max(rows - counts["eval"] - counts["tune"], 1)
     first = seed * MOST_SEEDS
-    planned = []
+    planned: list[Planned] = []
     for split in SPLITS:
         noops = TRAIN_NOOPS if split == "train" else OTHER_NOOPS
-        for number in range(counts[split]):
-            planned.append(Planned(split, Start(first + number, noops[number % len(noops)]), POLICY))
+        planned += [
+            Planned(split, Start(first + number, noops[number % len(noops)]), POLICY)
+            for number in range(counts[split])
+        ]
         first += counts[split]
     return planned
 
@@ -66,9 +68,7 @@ def read(file: Path) -> list[Planned]:
     with file.open(encoding="utf-8-sig", newline="") as opened:
         reader = csv.DictReader(opened)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ProjectError(
-                f"{file}: the columns are {reader.fieldnames}; expected {', '.join(COLUMNS)}."
-            )
+            raise ProjectError(f"{file}: the columns are {reader.fieldnames}; expected {', '.join(COLUMNS)}.")
         planned = [_read(file, reader.line_num, row) for row in reader]
     met = {one.start.seed for one in planned if one.split == "train"}
     for one in planned:

@@ -52,7 +52,7 @@ def play(
             return play(starts, policy, what, depth=depth, fleet=made, done=done)
     episodes = [Episode(start) for start in starts]
     waiting: Iterator[int] = iter(range(len(starts)))
-    playing = {game: number for game, number in zip(range(fleet.size), waiting, strict=False)}
+    playing = dict(zip(range(fleet.size), waiting, strict=False))
     seen = Recent(depth, fleet.begin({game: starts[number] for game, number in playing.items()}))
     ended = 0
     while playing:
@@ -72,7 +72,7 @@ def play(
                 del playing[game]
         seen.add(step.seen)
         free = [game for game in range(fleet.size) if game not in playing]
-        begun = {game: number for game, number in zip(free, waiting, strict=False)}
+        begun = dict(zip(free, waiting, strict=False))
         if begun:
             playing |= begun
             seen.begin(fleet.begin({game: starts[number] for game, number in begun.items()}), list(begun))

@@ -6,7 +6,7 @@ The episode shown is the one whose score is the middle of those that judge, play
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,9 @@ def scores(own: np.ndarray, theirs: np.ndarray, measured: Mapping[str, float], f
     for name in ("score_p10", "score_median", "score_p90"):
         if name in measured:
             axes.axvline(measured[name], color="grey", lw=0.8, ls=":")
-    axes.set(xlabel="points", ylabel="share of episodes with fewer", title="dotted: 10 %, half, 90 % of the judged")
+    axes.set(
+        xlabel="points", ylabel="share of episodes with fewer", title="dotted: 10 %, half, 90 % of the judged"
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     pictures.save(drawn, file)

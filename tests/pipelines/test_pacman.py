@@ -47,7 +47,11 @@ def played(game: Game, start: Start, steps: int, seed: int = 0) -> list[tuple[An
     random = np.random.default_rng(seed)
     game.start(start)
     return [
-        (*game.step(int(random.integers(len(ACTIONS)))), game.look("ram").tobytes(), game.look("frames").tobytes())
+        (
+            *game.step(int(random.integers(len(ACTIONS)))),
+            game.look("ram").tobytes(),
+            game.look("frames").tobytes(),
+        )
         for _ in range(steps)
     ]
 
@@ -163,9 +167,7 @@ def test_nobody_is_judged_on_a_start_that_was_trained_on(tmp_path: Path) -> None
         ("train,7,3,random\neval,7,20,random", "seed 7 is in train and in eval"),
     ],
 )
-def test_a_plan_that_cannot_be_meant_is_refused_with_its_line(
-    tmp_path: Path, line: str, words: str
-) -> None:
+def test_a_plan_that_cannot_be_meant_is_refused_with_its_line(tmp_path: Path, line: str, words: str) -> None:
     (tmp_path / plan.FILE).write_text(f"split,seed,noops,policy\n{line}\n", encoding="utf-8")
     with pytest.raises(ProjectError, match=words):
         plan.read(tmp_path / plan.FILE)
@@ -228,9 +230,7 @@ def test_the_sum_tree_finds_leaves_in_proportion_to_their_weights() -> None:
     weights[[4, 10]] = 1, 8
     assert tree.total == pytest.approx(weights.sum()) and (tree[np.arange(11)] == weights).all()
     found = tree.find(random.random(20_000) * tree.total)
-    np.testing.assert_allclose(
-        np.bincount(found, minlength=11) / 20_000, weights / weights.sum(), atol=0.02
-    )
+    np.testing.assert_allclose(np.bincount(found, minlength=11) / 20_000, weights / weights.sum(), atol=0.02)
 
 
 def small_replay(**changes: Any) -> Replay:
@@ -239,7 +239,9 @@ def small_replay(**changes: Any) -> Replay:
 
 
 def step_of(replay: Replay, look: int, reward: float, end: int = ON, begins: bool = False) -> None:
-    replay.add(np.array([[look]]), np.array([look % 9]), np.array([reward]), np.array([end]), np.array([begins]))
+    replay.add(
+        np.array([[look]]), np.array([look % 9]), np.array([reward]), np.array([end]), np.array([begins])
+    )
 
 
 def transitions(replay: Replay) -> dict[int, tuple[float, float, list[int], list[int]]]:
@@ -259,7 +261,15 @@ def transitions(replay: Replay) -> dict[int, tuple[float, float, list[int], list
 
 def test_returns_of_several_steps_end_with_a_life_and_are_unknown_at_a_cut() -> None:
     replay = small_replay()
-    for look, reward, end in ((1, 1, ON), (2, 2, LOST), (3, 4, ON), (4, 8, CUT), (5, 16, ON), (6, 32, ON), (7, 0, ON)):
+    for look, reward, end in (
+        (1, 1, ON),
+        (2, 2, LOST),
+        (3, 4, ON),
+        (4, 8, CUT),
+        (5, 16, ON),
+        (6, 32, ON),
+        (7, 0, ON),
+    ):
         step_of(replay, look, reward, end, begins=look in (1, 5))
     found = transitions(replay)
     # 3 and 4 reach the cut before their returns are known; 6 and 7 are too young.
@@ -384,7 +394,9 @@ def test_ghosts_are_told_as_seen_from_ms_pac_man() -> None:
     told = described(memory).numpy()[0]
     assert len(told) == 128 * 9 + 25
     right, down, near = told[1152:1157], told[1157:1162], told[1162:1167]
-    assert right[0] == pytest.approx(12 / 80) and down[0] == 0 and near[0] == pytest.approx(np.exp(-12 / NEAR))
+    assert (
+        right[0] == pytest.approx(12 / 80) and down[0] == 0 and near[0] == pytest.approx(np.exp(-12 / NEAR))
+    )
     assert right[1] == pytest.approx(-48 / 80)
     np.testing.assert_array_equal(told[6 * 8 : 7 * 8], [0, 0, 1, 1, 1, 1, 0, 0])
 
@@ -491,7 +503,15 @@ def test_a_served_agent_plays_over_grpc_and_refuses_what_no_console_has(
     try:
         gif = tmp_path / "play.gif"
         done = viaduct(
-            "play", "pacman.sample", "--server", addresses["grpc"], "--output", str(gif), "--steps", "30", home=served
+            "play",
+            "pacman.sample",
+            "--server",
+            addresses["grpc"],
+            "--output",
+            str(gif),
+            "--steps",
+            "30",
+            home=served,
         )
         assert done.returncode == 0, done.stderr
         with Client(addresses["grpc"]) as client:
@@ -548,7 +568,10 @@ def test_the_model_is_judged_on_the_starts_that_the_random_policy_played(
 def test_play_refuses_what_is_no_game_and_what_is_not_there(tmp_path: Path) -> None:
     from tests.conftest import viaduct
 
-    for model, words in (("digits", "digits is no game. Projects that play: pacman"), ("pacman", "viaduct run pacman")):
+    for model, words in (
+        ("digits", "digits is no game. Projects that play: pacman"),
+        ("pacman", "viaduct run pacman"),
+    ):
         done = viaduct("play", model, home=tmp_path)
         assert done.returncode == 1 and words in done.stderr
 
