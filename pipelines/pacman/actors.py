@@ -7,6 +7,7 @@ processing` would fork a parent that has TensorFlow's threads, or import all tha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -97,7 +98,8 @@ class Fleet:
         """Ends the actors."""
         for actor in self._actors:
             assert actor.stdin is not None and actor.stdout is not None
-            actor.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                actor.stdin.close()
             actor.stdout.close()
         for actor in self._actors:
             actor.wait()
@@ -116,12 +118,10 @@ class Fleet:
     def _send(self, order: str, given: Sequence[Any]) -> None:
         for actor, one in zip(self._actors, given, strict=True):
             assert actor.stdin is not None
-            try:
+            # Of one that has ended what it said before is still to be read.
+            with contextlib.suppress(BrokenPipeError):
                 pickle.dump((order, one), actor.stdin, protocol=5)
                 actor.stdin.flush()
-            except BrokenPipeError:
-                # What it said before it ended is still to be read.
-                pass
 
     def _receive(self) -> list[Any]:
         answers = []

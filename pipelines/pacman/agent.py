@@ -26,7 +26,7 @@ def told(rewards: np.ndarray) -> np.ndarray:
 
 
 class Agent:
-    """Two networks of one variant and an optimizer. What is exported is `model`, the target network: the smoother one."""
+    """Two networks of one variant and an optimizer. `model`, the target network and the smoother one, is exported."""
 
     def __init__(self, variant: str, parameters: Mapping[str, Any]) -> None:
         import tensorflow as tf

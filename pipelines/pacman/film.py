@@ -19,14 +19,16 @@ from pipelines.pacman.playing import Recent, as_served
 # {"ram" or "frames": uint8 [1, ...]} -> {"action": [1], "values": [1, 9]}.
 Ask = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 STRIP = 46
-# A step is four of sixty frames a second.
-STEP_MS = 67
+# A step is four of sixty frames a second; every second one is kept.
+STEP_MS, EVERY = 67, 2
 BACKGROUND, WORDS, LINE, LOSS = (16, 16, 24), (235, 235, 235), (255, 210, 63), (235, 80, 80)
 
 
 @dataclass
 class Film:
-    """A step's action, its value, the points until then, whether a life was lost, and the picture before it."""
+    """Of each step its action, its value, the points until then and whether a life was lost; of every EVERY-th one the
+    picture before it.
+    """
 
     start: Start
     actions: list[int] = field(default_factory=list)
@@ -50,7 +52,8 @@ def record(ask: Ask, kind: str, depth: int, start: Start, most_steps: int) -> Fi
     while len(film.actions) < most_steps:
         answer = ask({kind: as_served(recent.looks[kind])})
         action = int(answer["action"][0])
-        film.pictures.append(game.picture())
+        if len(film.actions) % EVERY == 0:
+            film.pictures.append(game.picture())
         step = game.step(action)
         points += step.reward
         film.actions.append(action)
@@ -63,9 +66,9 @@ def record(ask: Ask, kind: str, depth: int, start: Start, most_steps: int) -> Fi
     return film
 
 
-def write_gif(film: Film, file: Path, every: int = 2) -> None:
-    """`file` as an animated GIF of every `every`-th step, at the game's own speed; whole or not at all."""
-    pictures = [_drawn(film, step) for step in range(0, len(film.actions), every)]
+def write_gif(film: Film, file: Path) -> None:
+    """`file` as an animated GIF at the game's own speed; whole or not at all."""
+    pictures = [_drawn(film, number) for number in range(len(film.pictures))]
     first, *rest = pictures
     with whole.file(file) as aside:
         first.save(
@@ -73,19 +76,20 @@ def write_gif(film: Film, file: Path, every: int = 2) -> None:
             format="GIF",
             save_all=True,
             append_images=rest,
-            duration=STEP_MS * every,
+            duration=STEP_MS * EVERY,
             loop=0,
             optimize=False,
         )
 
 
-def _drawn(film: Film, step: int) -> Any:
-    """The picture of a step: the game, and beneath it action, points and the value until then."""
+def _drawn(film: Film, number: int) -> Any:
+    """A picture of the film: the game, and beneath it action, points and the value until then."""
     from PIL import Image, ImageDraw
 
+    step = number * EVERY
     height, width = SCREEN
     picture = Image.new("RGB", (width, height + STRIP), BACKGROUND)
-    picture.paste(Image.fromarray(film.pictures[step]), (0, 0))
+    picture.paste(Image.fromarray(film.pictures[number]), (0, 0))
     draw = ImageDraw.Draw(picture)
     draw.text((3, height + 1), f"{ACTIONS[film.actions[step]]}", fill=WORDS)
     draw.text((70, height + 1), f"{film.points[step]:.0f} points", fill=WORDS)

@@ -8,6 +8,7 @@ for the middle of each.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from components import progress
 from pipelines.base import training, whole
+from pipelines.base.errors import ProjectError
 from pipelines.pacman import features, learning
 from pipelines.pacman.agent import Agent
 from pipelines.pacman.features import ACTIONS_KEY, LOST_KEY, NOOPS_KEY, REWARDS_KEY, SEED_KEY, xf
@@ -38,19 +40,17 @@ def run_fn(fn_args: Any) -> None:
     with learning.Training(parameters["variant"], parameters) as trained:
         if not trained.load(folder):
             learning.fill(trained.replay, episodes(fn_args.train_files, run.spec, trained.what))
-        learning.run(trained, tune, folder, _tell)
+        try:
+            learning.run(trained, tune, folder, _tell)
+        except ProjectError:
+            # What was learned until then leads there again.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         trained.agent.model.set_weights(trained.best)
         whole.write(run.folder / CURVE_FILE, json.dumps(asdict(trained.curve)))
         _log(run.folder, trained.curve)
         player = make_player(trained.agent, parameters["variant"])
         training.export(player, fn_args, signatures(player))
-    for checkpoint in learning.checkpoints(folder):
-        _remove(checkpoint)
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)
 
 
