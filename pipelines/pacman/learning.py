@@ -131,7 +131,7 @@ class Training:
         """A checkpoint of now in `folder`, whole; earlier ones go when it stands."""
         with whole.folder(folder / f"{self.step:09d}", replace=True) as aside:
             np.savez(aside / "agent.npz", **self.agent.state())
-            np.savez(aside / "replay.npz", **self.replay.state())  # type: ignore[arg-type]
+            np.savez(aside / "replay.npz", **self.replay.state())
             np.savez(aside / "best.npz", *self.best)
             looks, games = self.recent.looks[self.what], np.array(self.fleet.states(), dtype=object)
             np.savez(

@@ -56,8 +56,8 @@ def run_fn(fn_args: Any) -> None:
 
 def _tell(trained: learning.Training) -> None:
     last = [score for _, score in trained.curve.episodes[-20:]]
-    figures = {"score": float(np.mean(last))} if last else {}
-    progress.report(trained.step, trained.steps, "steps", **figures)
+    score = float(np.mean(last)) if last else 0.0
+    progress.report(trained.step, trained.steps, "steps", score=score)
 
 
 def _log(folder: Path, curve: learning.Curve) -> None:
