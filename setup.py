@@ -47,6 +47,8 @@ PIPELINES = [
     "tensorflow-probability==0.24.*",
     "gpflow>=2.9",
     "openpyxl>=3.1",
+    "gymnasium>=1.0,<2",
+    "ale-py>=0.10,<1",
     "absl-py>=1.4",
     "matplotlib>=3.8",
     "pandas>=1.5,<2",

@@ -19,6 +19,7 @@ from pipelines.base.paths import CHECKOUT, Paths, default_home, metadata_url
 from pipelines.cli_arguments import model_argument
 from pipelines.cli_card import define_card
 from pipelines.cli_host import define_host
+from pipelines.cli_play import define_play
 from pipelines.cli_projects import define_check, define_data, define_list, define_new, define_show
 from pipelines.cli_results import define_lineage, define_predict, define_runs
 from pipelines.cli_run import define_compile, define_node, define_run
@@ -184,6 +185,7 @@ DEFINED: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "runs": (define_runs, "the runs so far"),
     "lineage": (define_lineage, "from a model back to its data"),
     "predict": (define_predict, "ask a served model"),
+    "play": (define_play, "let a served agent play, and write a GIF of it"),
     "new": (define_new, "a new working project from the template"),
     "host": (define_host, "start or stop the warm process that runs nodes"),
 }

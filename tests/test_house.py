@@ -92,6 +92,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipelines.speech_commands.project": ("-", *CARDS, "pipelines.speech_commands.words"),
     # The client of a stream asks a running server, as `viaduct predict` does.
     "pipelines.speech_commands.streaming": (B, "pipelines.speech_commands", "serving.client", "numpy"),
+    # An emulator of games, in processes that know nothing of TensorFlow.
+    "pipelines.pacman.game": ("-", f"{B}.errors", "gymnasium", "ale_py", "numpy"),
+    "pipelines.pacman.episodes": ("-", "pipelines.pacman.game", "numpy"),
+    "pipelines.pacman.actors": ("-", *CARDS, "pipelines.pacman.game", "pipelines.pacman.episodes", "numpy"),
+    # Who plays asks a running server.
+    "pipelines.pacman.play": (B, "pipelines.pacman", "serving.client", "serving.errors", "numpy"),
     # TFX components of ours.
     "components": (
         *LEAVES,

@@ -25,7 +25,7 @@ EVALUATION_KEY = "evaluation"
 MODEL_RUN_KEY = "model_run"
 REPORT_KEY = "report"
 INDEX = "index.html"
-PICTURES = (".png", ".svg", ".jpg")
+PICTURES = (".png", ".svg", ".jpg", ".gif")
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body {{ font: 16px sans-serif; margin: 2em auto; max-width: 62em; padding: 0 1em }}

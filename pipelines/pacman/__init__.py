@@ -1,0 +1,1 @@
+"""Plays MsPacman: an agent that makes its own data. See README.md."""
