@@ -68,7 +68,7 @@ def _command(arguments: list[str]) -> int | None:
 
 def _guarded(action: Callable[[], int | None]) -> int:
     """The exit code of a command, whose errors for people are printed without a traceback."""
-    with output.flushed() as written:
+    with output.ended_by_sigterm(), output.flushed() as written:
         try:
             written.code = action() or 0
         except ViaductError as error:

@@ -120,8 +120,8 @@ def _show(plan: Plan, *, everything: bool) -> None:
     if going:
         console.print(_table("would go", "why", [_cells(thing) for thing in shown]))
         if len(shown) < len(going):
-            rest = ages.size(sum(thing.bytes for thing in going[len(shown) :]))
-            console.print(f"and {len(going) - len(shown)} smaller ones, {rest} (--all)", highlight=False)
+            smaller = ages.size(sum(thing.bytes for thing in going[len(shown) :]))
+            console.print(f"and {len(going) - len(shown)} smaller ones, {smaller} (--all)", highlight=False)
         console.print()
     if plan.staying:
         console.print(_table("stays", "because it is", _reasons(plan.staying)))

@@ -90,10 +90,12 @@ def apply(question: Question) -> Done:
     with trash.alone(home), opened(home) as store:
         states = _states(store)
         # First what makes room: on a full disk the rest needs some.
-        done.freed += _sweep(question)
+        for name in planning.projects(home):
+            leftovers.sweep(Paths.of(name, home))
+        done.failed += trash.mend(home, states)
         freed, failed = trash.purge(home, trash.KEPT_S, question.now)
         done.freed += freed
-        done.failed += failed + trash.mend(home, states)
+        done.failed += failed
         for name in planning.projects(home):
             planning.project(question, name, store)  # measures, so that the lock is held for moments
             try:
@@ -127,13 +129,6 @@ def _remove(thing: Thing) -> int:
             with contextlib.suppress(OSError):
                 path.unlink()
     return thing.bytes
-
-
-def _sweep(question: Question) -> int:
-    """What killed processes left half-written, as every run removes it of its own project; bytes are not counted."""
-    for name in planning.projects(question.home):
-        leftovers.sweep(Paths.of(name, question.home))
-    return 0
 
 
 def restore(home: Path, wanted: str = "") -> tuple[list[Item], list[str]]:

@@ -127,14 +127,12 @@ def _last_blessed(snapshot: Snapshot) -> list[tuple[int, str]]:
     last: dict[str, tuple[int, int, int]] = {}
     given = {a: e.id for e in sorted(snapshot.executions.values(), key=lambda e: e.id) for _, a in e.outputs}
     for artifact in snapshot.artifacts.values():
-        model = artifact.properties.get("current_model_id")
+        model = snapshot.artifacts.get(int(artifact.properties.get("current_model_id") or 0))
         blessed = artifact.type == "ModelBlessing" and artifact.properties.get("blessed") == 1
-        if not blessed or artifact.state != "LIVE" or snapshot.artifacts.get(model or 0) is None:
+        if not blessed or artifact.state != "LIVE" or model is None or model.state != "LIVE":
             continue
-        if snapshot.artifacts[model].state != "LIVE":
-            continue
-        for name in served_names(snapshot, model):
-            candidate = (given.get(artifact.id, 0), artifact.id, model)
+        for name in served_names(snapshot, model.id):
+            candidate = (given.get(artifact.id, 0), artifact.id, model.id)
             last[name] = max(last.get(name, candidate), candidate)
     return [
         (artifact, f"{name}, blessed last")

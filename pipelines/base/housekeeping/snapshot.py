@@ -5,6 +5,7 @@ Reads only. Artifacts of other pipelines are not in it, but who else reads one o
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -60,20 +61,29 @@ class Snapshot:
     runs: tuple[str, ...]
     foreign: frozenset[int]
 
-    def producer(self, artifact: int) -> Execution | None:
-        """Who computed it: the first execution that output it."""
-        return self._producers.get(artifact)
-
-    def __post_init__(self) -> None:
+    @functools.cached_property
+    def _producers(self) -> dict[int, Execution]:
         made: dict[int, Execution] = {}
         for execution in sorted(self.executions.values(), key=lambda e: (e.state == "CACHED", e.id)):
             for _, artifact in execution.outputs:
                 made.setdefault(artifact, execution)
-        object.__setattr__(self, "_producers", made)
+        return made
+
+    @functools.cached_property
+    def _readers(self) -> dict[int, list[Execution]]:
+        read: dict[int, list[Execution]] = defaultdict(list)
+        for execution in sorted(self.executions.values(), key=lambda e: e.id):
+            for artifact in dict.fromkeys(a for _, a in execution.inputs):
+                read[artifact].append(execution)
+        return read
+
+    def producer(self, artifact: int) -> Execution | None:
+        """Who computed it: the first execution that output it."""
+        return self._producers.get(artifact)
 
     def readers(self, artifact: int) -> list[Execution]:
-        """Executions that read it as `model`, `examples`, ..., oldest first."""
-        return [e for e in self.executions.values() if any(a == artifact for _, a in e.inputs)]
+        """Executions that read it, under whatever key, oldest first."""
+        return self._readers.get(artifact, [])
 
 
 EMPTY = Snapshot({}, {}, (), frozenset())

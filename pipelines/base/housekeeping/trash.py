@@ -237,8 +237,10 @@ def mend(home: Path, states: States) -> list[str]:
         _forget_empty(batch)
     for day in (home / TRASH).glob("*-*-*"):
         for folder in day.iterdir():
-            if not any((folder / name).exists() for name in (LIST, PURGED)) and not any(folder.iterdir()):
-                folder.rmdir()
+            if not any((folder / name).exists() for name in (LIST, PURGED)):
+                whole.sweep(folder)  # killed before its list was there: it holds nothing else
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
         with contextlib.suppress(OSError):
             day.rmdir()
     return failed
