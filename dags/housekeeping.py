@@ -30,7 +30,9 @@ def build() -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["housekeeping"],
-        params={"older_than": Param(OLDER_THAN, type="string", pattern=r"^\d{1,6}[smhdw]$", title="Older than")},
+        params={
+            "older_than": Param(OLDER_THAN, type="string", pattern=r"^\d{1,6}[smhdw]$", title="Older than")
+        },
         default_args={"owner": "viaduct"},
     )
     HousekeepingOperator(task_id=TASK_ID, dag=dag, retries=1, execution_timeout=LIMIT)

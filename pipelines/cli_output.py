@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -115,6 +116,14 @@ def _silence(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def width() -> int:
+    """Columns of the terminal that reads stdout; where a file or a program does, there is no end to a line."""
+    stream = sys.stdout
+    if stream is None or not stream.isatty():
+        return sys.maxsize
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def console() -> Console:

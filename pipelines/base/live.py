@@ -213,6 +213,8 @@ def summary(project: Project, record: RunRecord, folder: Path) -> list[Text]:
         )
     if record.state == "cancelled":
         finished = any(node.state in ("done", "cached") for node in record.nodes.values())
-        rest = "The same command again goes on from the finished nodes." if finished else "Nothing was done yet."
+        rest = (
+            "The same command again goes on from the finished nodes." if finished else "Nothing was done yet."
+        )
         lines.append(Text.assemble(("Cancelled", "yellow"), f". {rest}"))
     return lines

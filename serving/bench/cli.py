@@ -219,7 +219,9 @@ def report(load: Load, result: Result) -> str:
 
 def _latency(result: Result) -> str:
     if not result.latencies:
-        return "not known: " + ("every request failed" if result.errors else "no request was answered in the time")
+        return "not known: " + (
+            "every request failed" if result.errors else "no request was answered in the time"
+        )
     p50, p90, p99, worst = (result.percentile(share) * 1e3 for share in (0.5, 0.9, 0.99, 1.0))
     return f"p50 {p50:.2f} ms, p90 {p90:.2f} ms, p99 {p99:.2f} ms, longest {worst:.2f} ms"
 

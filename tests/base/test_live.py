@@ -59,7 +59,9 @@ def test_the_summary_tells_error_and_places_as_they_are(tmp_path: Path) -> None:
 
 def test_in_sixty_columns_the_nodes_keep_their_names_and_errors_all_their_words(tmp_path: Path) -> None:
     record = failed_run()
-    record.nodes = {"LatestBlessedModel": NodeRecord("failed", error="the data breaks the schema in many words")}
+    record.nodes = {
+        "LatestBlessedModel": NodeRecord("failed", error="the data breaks the schema in many words")
+    }
     written = io.StringIO()
     Console(file=written, width=60).print(live.run_table(record, tmp_path, 60))
     lines = written.getvalue().splitlines()

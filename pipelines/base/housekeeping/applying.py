@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.base import leftovers, metadata
+from pipelines.base import executions, leftovers, metadata
 from pipelines.base.errors import ProjectError, ViaductError
 from pipelines.base.housekeeping import planning, trash, turns
 from pipelines.base.housekeeping.planning import Plan, Question, Thing
@@ -97,6 +97,8 @@ def apply(question: Question) -> Done:
         done.freed += freed
         done.failed += failed
         for name in planning.projects(home):
+            if store is not None:  # what a killed process left RUNNING keeps nothing
+                executions.settle_project(store, Paths.of(name, home))
             planning.project(question, name, store)  # measures, so that the lock is held for moments
             try:
                 with turns.clearing(Paths.of(name, home), PATIENCE_S):

@@ -59,11 +59,8 @@ def _released(folder: Path) -> Iterator[tuple[int, str]]:
     if files:
         record = _json(files[-1][1])
         # A record that cannot be read names its candidate still.
-        numbers = [
-            record.get("baseline"),
-            record.get("candidate"),
-            int(files[-1][0].rpartition("-")[2][:-5] or 0),
-        ]
+        named = re.fullmatch(r"\d+-(\d+)\.json", files[-1][0])
+        numbers = [record.get("baseline"), record.get("candidate"), int(named[1]) if named else None]
         for number in numbers:
             if isinstance(number, int):
                 last = max(last, number)

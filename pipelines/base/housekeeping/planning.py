@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,7 +144,8 @@ def project(question: Question, name: str, store: MetadataStore | None) -> Plan:
     for artifact in snapshot.artifacts.values():
         if artifact.id not in expired and artifact.id not in over.waiting:
             _artifact(question, paths, artifact, marked, plan)
-    _versions(question, paths, versions, plan)
+    _versions(question, paths, snapshot, versions, plan)
+    _leave_shared(plan)
     for thing in loose.of_project(paths, root, snapshot, kept, question.now):
         _loose(question, paths.project, thing, plan)
     return plan
@@ -193,14 +194,25 @@ def _inside(folder: Path, root: Path) -> str:
         return ""
 
 
-def _versions(question: Question, paths: Paths, versions: list[roots.Pushed], plan: Plan) -> None:
+def _leave_shared(plan: Plan) -> None:
+    """Files of an artifact that goes stay where one that stays has them as well."""
+    held = {path for thing in plan.staying for path in thing.paths}
+    shared = [thing for thing in plan.going if held & set(thing.paths)]
+    plan.going = [thing for thing in plan.going if thing not in shared]
+    plan.staying += [replace(thing, why="another artifact lies in the same folder") for thing in shared]
+
+
+def _versions(
+    question: Question, paths: Paths, snapshot: Snapshot, versions: list[roots.Pushed], plan: Plan
+) -> None:
     """A version goes with the last of its pushes, and stays with any that stays."""
     going = {artifact for thing in plan.going for artifact in thing.artifacts}
     for version in versions:
         age = question.now - _mtime(version.folder, question.now)
+        live = {a for a in version.artifacts if snapshot.artifacts[a].state in WANTED}
         if not version.artifacts:
             stays = version.in_use or ELSEWHERE
-        elif version.in_use or not set(version.artifacts) <= going:
+        elif version.in_use or not live <= going:
             stays = version.in_use or "its push is kept"
         else:
             stays = question.young(age)
@@ -219,7 +231,7 @@ def _versions(question: Question, paths: Paths, versions: list[roots.Pushed], pl
             "served version",
             name,
             moved,
-            version.artifacts,
+            tuple(sorted(live)),
             question.size(moved),
             age,
             "nothing needs it",

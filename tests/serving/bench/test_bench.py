@@ -52,10 +52,22 @@ def test_bench_serving_counts_failures_by_code_and_fails(model_server, capsys, t
 def test_a_load_whose_requests_all_fail_says_why_and_has_no_latency(model_server, capsys, tmp_path):
     payload = tmp_path / "request"
     payload.write_bytes(b"\x0a\x06\x0a\x04nope")
-    asked = ["--server", model_server.grpc_address, "--payload", str(payload), "--seconds", "1.2", "--warm-up", "0"]
+    asked = [
+        "--server",
+        model_server.grpc_address,
+        "--payload",
+        str(payload),
+        "--seconds",
+        "1.2",
+        "--warm-up",
+        "0",
+    ]
     assert cli.main(asked) == 1
     shown = capsys.readouterr()
-    assert "latency   not known: every request failed" in shown.out and "NOT_FOUND: Servable not found" in shown.out
+    assert (
+        "latency   not known: every request failed" in shown.out
+        and "NOT_FOUND: Servable not found" in shown.out
+    )
     assert "no good answer" in shown.err
     assert not re.search(r"\bnan\b", shown.out + shown.err)
 
