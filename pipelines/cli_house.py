@@ -67,8 +67,8 @@ def _gc(options: argparse.Namespace) -> int:
     if options.restore is not None:
         return _restore(home, options.restore)
     if options.empty_trash:
-        freed, failed = applying.empty(home)
-        return _ended(f"Freed {ages.size(freed)}.", failed)
+        count, failed = applying.empty(home)
+        return _ended(f"Freed {ages.size(count)}.", failed)
     question = Question(home, ages.seconds(options.older_than), in_use.configurations(home, options.config))
     if not options.apply:
         plan = applying.look(question)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.base import executions, metadata, node
+from pipelines.base import executions, metadata, node, run_record, stack, whole
 from pipelines.base.housekeeping import applying
 from pipelines.base.housekeeping.planning import Question
 from pipelines.base.paths import Paths, metadata_url
@@ -21,6 +22,7 @@ class Runs:
     """Runs of the pipeline of ending.py, whose second node reads what the first makes."""
 
     def __init__(self, home: Path) -> None:
+        stack.light()
         self.paths = Paths.of(PROJECT, home)
 
     def node(self, run: str, name: str) -> dict[str, Any]:
@@ -66,6 +68,40 @@ def test_a_finished_node_whose_outputs_have_gone_is_run_again_for_those_after_it
     assert not again["cached"] and Path(again["outputs"][0]["uri"]).exists()
     runs.node("ending-1", "Reader")
     assert runs.state("ending-1", "Reader") == "COMPLETE"
+
+
+def test_house_is_kept_in_a_loop_while_nodes_of_three_runs_are_at_work(runs: Runs) -> None:
+    """Each node works in a fork, as in the warm host. What no root keeps goes at once, over and over."""
+    runs.node("ending-0", "Maker")
+    children = [_forked(runs, f"ending-{number}") for number in range(1, 4)]
+    rounds = 0
+    while children:
+        question = Question(runs.paths.home, 0.0, [], now=time.time() + 7200, last_runs=0, least_age=0.0)
+        assert applying.apply(question).failed == []
+        rounds += 1
+        ended = [child for child in children if os.waitpid(child, os.WNOHANG)[0]]
+        children = [child for child in children if child not in ended]
+    assert rounds > 1
+    for number in range(1, 4):
+        assert runs.state(f"ending-{number}", "Maker") in ("COMPLETE", "CACHED")
+        assert runs.state(f"ending-{number}", "Reader") == "COMPLETE"
+
+
+def _forked(runs: Runs, run: str) -> int:
+    """A child that runs both nodes under the record of a run under way."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        record = run_record.RunRecord(
+            run, PROJECT, {}, "f", os.getpid(), whole.process_started(os.getpid()), time.time(), order=1
+        )
+        (runs.paths.runs / run).mkdir(parents=True, exist_ok=True)
+        record.write(runs.paths.runs / run)
+        for name in ("Maker", "Reader"):
+            runs.node(run, name)
+    finally:
+        os._exit(0)
 
 
 def test_the_resolvers_channels_give_live_artifacts_alone(runs: Runs) -> None:

@@ -194,7 +194,8 @@ def test_samples_checkpoints_and_leavings_of_executions_go_when_they_are_old(wor
 
 def test_logs_of_ended_hosts_memos_of_lost_data_and_beams_leavings_go(world: World, tmp_path: Path) -> None:
     host, memos = world.paths.home / "host", world.paths.home / "data-states"
-    host.mkdir(), memos.mkdir()
+    for folder in (host, memos):
+        folder.mkdir()
     (host / "0123.log").write_text("warming up")
     (memos / "a.json").write_text(json.dumps({"folder": str(tmp_path / "lost"), "files": {}}))
     (memos / "b.json").write_text(json.dumps({"folder": str(tmp_path), "files": {}}))

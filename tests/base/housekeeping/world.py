@@ -108,7 +108,7 @@ class World:
         self.runs.append(run)
         if record:
             self.record(run, state=state, alive=alive, data=data)
-        made = {}
+        made: dict[str, int] = {}
         if not examples:
             base = {"input_base": data or str(self.paths.data)}
             properties = {} if span is None else {"span": span}
