@@ -20,6 +20,7 @@ from pipelines.cli_arguments import model_argument
 from pipelines.cli_card import define_card
 from pipelines.cli_host import define_host
 from pipelines.cli_play import define_play
+from pipelines.cli_house import define_du, define_gc, define_pin, define_unpin
 from pipelines.cli_projects import define_check, define_data, define_list, define_new, define_show
 from pipelines.cli_results import define_lineage, define_predict, define_runs
 from pipelines.cli_run import define_compile, define_node, define_run
@@ -68,7 +69,7 @@ def _command(arguments: list[str]) -> int | None:
 
 def _guarded(action: Callable[[], int | None]) -> int:
     """The exit code of a command, whose errors for people are printed without a traceback."""
-    with output.flushed() as written:
+    with output.ended_by_sigterm(), output.flushed() as written:
         try:
             written.code = action() or 0
         except ViaductError as error:
@@ -187,6 +188,10 @@ DEFINED: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "predict": (define_predict, "ask a served model"),
     "play": (define_play, "let a served agent play, and write a GIF of it"),
     "new": (define_new, "a new working project from the template"),
+    "du": (define_du, "what takes the space under HOME, by project and kind"),
+    "gc": (define_gc, "what may go of old runs' files and why the rest stays; take it away, put it back"),
+    "pin": (define_pin, "keep a run and all that it was made of"),
+    "unpin": (define_unpin, "keep a run no longer for its own sake"),
     "host": (define_host, "start or stop the warm process that runs nodes"),
 }
 

@@ -1,4 +1,4 @@
-"""Printing to a reader that may go away (`viaduct runs | head`): no error, and no message. Part of cli.py.
+"""Printing to a reader that may go away (`viaduct runs | head`): no error, and no message. SIGTERM. Part of cli.py.
 
 Python ignores SIGPIPE, and so it stays: a server must outlive clients that hang up. Writing to a pipe that nobody
 reads raises BrokenPipeError instead, here and when what is buffered is written at the end.
@@ -10,8 +10,10 @@ import contextlib
 import errno
 import os
 import select
+import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,6 +26,24 @@ READER_GONE = 128 + signal.SIGPIPE
 
 class ReaderGone(KeyboardInterrupt):
     """Nobody reads the output any more: what runs is cancelled as by Ctrl-C."""
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, where nobody has said otherwise; servers have handlers of their own."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 class Written:
@@ -96,6 +116,14 @@ def _silence(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def width() -> int:
+    """Columns of the terminal that reads stdout; where a file or a program does, there is no end to a line."""
+    stream = sys.stdout
+    if stream is None or not stream.isatty():
+        return sys.maxsize
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def console() -> Console:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
+from pipelines import cli_output as output
 from pipelines.base import production, registry
 from pipelines.base.errors import ViaductError, close_match
 from pipelines.base.paths import Paths
 from pipelines.cli_arguments import MOST_VERSIONS, model_argument, number
+
+if TYPE_CHECKING:
+    from pipelines.base.run_record import RunRecord
 
 
 def define_runs(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +25,6 @@ def define_runs(parser: argparse.ArgumentParser) -> None:
 
 def _runs(options: argparse.Namespace) -> None:
     import itertools
-    import time
 
     from pipelines.base import run_record
 
@@ -33,15 +37,25 @@ def _runs(options: argparse.Namespace) -> None:
         return
     if not records:
         print("No runs yet. `viaduct run card_fraud` makes one.")
+    width = output.width()
     for record in records:
-        state = "dead" if record.state == "running" and not record.alive() else record.state
-        blessed = {True: "blessed", False: "not blessed", None: "-"}[record.blessed]
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started))
-        took = f"{(record.ended or time.time()) - record.started:.0f} s"
-        chosen_settings = f"{record.settings['variant']}/{record.settings['profile']}"
-        print(
-            f"{record.run_id:<44} {when} {took:>7}  {state:<9} {blessed:<11} {chosen_settings:<20} {record.pushed}"
-        )
+        print("\n".join(run_lines(record, width)))
+
+
+def run_lines(record: RunRecord, width: int) -> list[str]:
+    """A run in one line; in two or three where the terminal has no room for it (columns `width`)."""
+    import time
+
+    state = "dead" if record.state == "running" and not record.alive() else record.state
+    blessed = {True: "blessed", False: "not blessed", None: "-"}[record.blessed]
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started))
+    took = f"{(record.ended or time.time()) - record.started:.0f} s"
+    chosen = f"{record.settings['variant']}/{record.settings['profile']}"
+    line = f"{record.run_id:<44} {when} {took:>7}  {state:<9} {blessed:<11} {chosen:<20} {record.pushed}"
+    if len(line.rstrip()) <= width:
+        return [line]
+    facts = f"  {when}  {took}  {blessed}  {chosen}"
+    return [f"{record.run_id}  {state}", facts, *([f"  {record.pushed}"] if record.pushed else [])]
 
 
 def define_lineage(parser: argparse.ArgumentParser) -> None:

@@ -65,7 +65,9 @@ class Executor(tfx_executor.Executor):
                 _folder(output_dict, specs.UPDATED_ANALYZER_CACHE_KEY),
                 exec_properties.get(specs.SAVE_OPTIONS_KEY),
             )
-            process.run(asked)
+            warnings = process.run(asked)
+        for artifact in transformed or output_dict[specs.TRANSFORM_GRAPH_KEY]:
+            shards.warn(artifact, warnings)
 
 
 def _obstacle(input_dict: Artifacts, exec_properties: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from components.transform.sources import Source
 from components.transform.tracing import Traced, operations
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from tensorflow_transform.beam.analyzer_cache import DatasetKey
 
 ACCUMULATORS: dict[type, Callable[..., Any]] = {
@@ -87,6 +88,7 @@ class Interpreter(nodes.Visitor):
     """For `nodes.Traverser`: values of operations are lists of elements, paths of models, data sets, or `Applied`.
 
     `sources` are the data sets, each read when a pass needs it; `sizes` are their bytes in memory, once they were.
+    `look` is given every batch of the analyzed columns once.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class Interpreter(nodes.Visitor):
         leaves: Sequence[Any],
         cache: Mapping[DatasetKey, Any] | None,
         sources: Mapping[DatasetKey, Source],
+        look: Callable[[pa.RecordBatch], None],
     ) -> None:
         self._traced, self._config, self._cache, self._sources = traced, config, cache, sources
+        self._look = look
         self._model: tuple[Any, models.Model] | None = None
         self._results: dict[str, list[Any]] = {}
         self._fed = _fed(leaves)
@@ -144,6 +148,8 @@ class Interpreter(nodes.Visitor):
             size = 0
             for batch, outputs in models.applied(model, self._sources[key]):
                 size += batch.nbytes
+                if key not in self.sizes:
+                    self._look(batch)
                 arrays = models.arrays(outputs)
                 for accumulator in accumulators.values():
                     accumulator.add(arrays)

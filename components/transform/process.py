@@ -15,7 +15,7 @@ from tensorflow_transform import nodes
 
 from components import columns, progress
 from components.split_writer import SplitsWriter
-from components.transform import caching, models
+from components.transform import caching, line_breaks, models
 from components.transform.interpreter import Interpreter, unknown
 from components.transform.sources import Source
 from components.transform.tracing import Traced, trace
@@ -50,20 +50,30 @@ class Asked:
     save_options: Any = None
 
 
-def run(asked: Asked) -> None:
-    """Writes all outputs. Raises NotInProcess before anything is written, ProjectError for what the user can mend."""
+def run(asked: Asked) -> list[str]:
+    """Writes all outputs; returns what a person should know of them, in sentences.
+
+    Raises NotInProcess before anything is written, ProjectError for what the user can mend.
+    """
     from tfx.dsl.io import fileio
 
     temporary = os.path.join(asked.graph_uri, TEMPORARY)
     fileio.makedirs(temporary)
     try:
         tfxio = _tfxio(asked)
-        traced = trace(
-            asked.preprocessing_fn, tfxio.TensorAdapter().OriginalTypeSpecs(), temporary, asked.save_options
-        )
-        _publish_graph(asked, traced, _analysed(asked, tfxio, traced))
+        with line_breaks.noted() as tokens:
+            traced = trace(
+                asked.preprocessing_fn,
+                tfxio.TensorAdapter().OriginalTypeSpecs(),
+                temporary,
+                asked.save_options,
+            )
+        analysed = tfxio.Project(list(traced.analyzed))
+        lost = line_breaks.Lost(traced, tokens, analysed.TensorAdapterConfig())
+        _publish_graph(asked, traced, _analysed(asked, analysed, traced, lost))
         if asked.transformed:
             _write_examples(asked, tfxio, list(traced.transformed))
+        return lost.warnings()
     finally:
         with contextlib.suppress(Exception):
             fileio.rmtree(temporary)
@@ -77,11 +87,10 @@ def _tfxio(asked: Asked) -> Any:
     return tf_example_record.TFExampleRecord(pattern, schema=asked.schema)
 
 
-def _analysed(asked: Asked, tfxio: Any, traced: Traced) -> str:
+def _analysed(asked: Asked, tfxio: Any, traced: Traced, lost: line_breaks.Lost) -> str:
     """The path of the saved model with the values of all analyzers, once the analyzer cache is written."""
     from tensorflow_transform.beam import analysis_graph_builder
 
-    tfxio = tfxio.Project(list(traced.analyzed))
     sources = _datasets(asked, _projected(asked.schema, traced.analyzed))
     cache = caching.read(asked.cache_in, list(sources)) if asked.cache_in else {} if asked.cache_out else None
     model, entries, _ = analysis_graph_builder.build(
@@ -91,7 +100,7 @@ def _analysed(asked: Asked, tfxio: Any, traced: Traced) -> str:
     foreign = unknown(leaves)
     if foreign:
         raise NotInProcess(f"the analyzer {foreign[0].label!r} is a Beam transform of its own")
-    interpreter = Interpreter(traced, tfxio.TensorAdapterConfig(), leaves, cache, sources)
+    interpreter = Interpreter(traced, tfxio.TensorAdapterConfig(), leaves, cache, sources, lost.add)
     traverser = nodes.Traverser(interpreter)
     path = traverser.visit_value_node(model)
     if asked.cache_out:

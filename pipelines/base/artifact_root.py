@@ -41,6 +41,18 @@ def of(paths: Paths, store: MetadataStore) -> Path:
     return own
 
 
+def find(paths: Paths, store: MetadataStore) -> Path | None:
+    """What `of` has given to this store before; None if it has no folder yet. Makes and writes nothing."""
+    context = store.get_context_by_type_and_name(KIND, NAME)
+    if context is None:
+        return None
+    common, identity = paths.pipeline_root, str(context.properties[PROPERTY].string_value)
+    own, mark = common / f"store-{identity}", common / MARK
+    if own.is_dir():
+        return own
+    return common if mark.exists() and mark.read_text() == identity else None
+
+
 def _holds_artifacts(folder: Path) -> bool:
     """Whether a node has written here; copies of the schema and folders of other stores are none of a node's."""
     names = (path.name for path in folder.iterdir()) if folder.is_dir() else iter(())

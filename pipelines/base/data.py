@@ -6,8 +6,10 @@ format is known here.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +96,8 @@ def sample(project: Project, paths: Paths, rows: int, seed: int = SAMPLE_SEED) -
     """
     code = source_digest(f"pipelines.{project.name}.data")[:8]
     folder = paths.samples / f"{rows}-rows-seed-{seed}-{code}"
+    with contextlib.suppress(OSError):
+        os.utime(folder)  # it is in use from now on, though no run says so yet
     if not folder.exists():
         write = functools.partial(_made_up, project, rows=rows, seed=seed)
         _write_whole(project, folder, lambda aside: write(_subfolder(aside, "span-0")))

@@ -76,6 +76,16 @@ def finished(executions: Iterable[Execution]) -> Execution | None:
     return next((execution for execution in executions if state_of(execution) in FINISHED), None)
 
 
+def are_outputs_there(store: MetadataStore, execution: Execution) -> bool:
+    """Whether all that a finished execution made is LIVE still; what was cleared away has to be made again."""
+    from ml_metadata.proto import metadata_store_pb2 as pb
+
+    events = store.get_events_by_execution_ids([execution.id])
+    made = [event.artifact_id for event in events if event.type == pb.Event.OUTPUT]
+    cleared = (pb.Artifact.DELETED, pb.Artifact.MARKED_FOR_DELETION)
+    return all(a.state not in cleared for a in (store.get_artifacts_by_id(made) if made else []))
+
+
 def state_of(execution: Execution) -> str:
     """The name of the execution's state."""
     return type(execution).State.Name(execution.last_known_state)

@@ -22,6 +22,8 @@ from pipelines.base.project import Bar, Project
 from pipelines.base.run_folder import progress_file
 from pipelines.base.run_record import NodeRecord, RunRecord
 
+# Columns of a terminal below which a bar would take what the words need.
+WIDE = 80
 STYLES = {
     "waiting": "dim",
     "running": "bold cyan",
@@ -89,14 +91,17 @@ class TerminalView:
         self._live.console.print(Text(text))
 
     def update(self, record: RunRecord, folder: Path) -> None:
-        self._live.update(run_table(record, folder))
+        self._live.update(run_table(record, folder, self._live.console.width))
 
 
-def run_table(record: RunRecord, folder: Path) -> Group:
-    """The table of nodes: state, elapsed time, a progress bar where steps are known, detail."""
+def run_table(record: RunRecord, folder: Path, width: int = WIDE) -> Group:
+    """The table of nodes: state, elapsed time, a progress bar where steps are known and there is room, detail."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("node", "state", "time", "", ""):
-        table.add_column(column, justify="right" if column == "time" else "left")
+    for column in ("node", "state", "time"):
+        table.add_column(column, justify="right" if column == "time" else "left", no_wrap=True)
+    if width >= WIDE:
+        table.add_column()
+    table.add_column()
     for name, node in record.nodes.items():
         progress = progress_of(folder, name) if node.state in ("running", "done") else {}
         bar: Any = ""
@@ -104,7 +109,8 @@ def run_table(record: RunRecord, folder: Path) -> Group:
             bar = ProgressBar(total=progress["total"], completed=progress["done"], width=20)
         style = STYLES.get(node.state, "")
         state = Text(node.state, style)
-        table.add_row(name, state, seconds(node), bar, Text(detail(node, progress), overflow="ellipsis"))
+        bars = [bar] if width >= WIDE else []
+        table.add_row(name, state, seconds(node), *bars, Text(detail(node, progress), overflow="fold"))
     elapsed = (record.ended or time.time()) - record.started
     return Group(Text(f"{record.run_id}  {record.state}  {elapsed:.0f} s", "bold"), table)
 
@@ -206,9 +212,9 @@ def summary(project: Project, record: RunRecord, folder: Path) -> list[Text]:
             )
         )
     if record.state == "cancelled":
-        lines.append(
-            Text.assemble(
-                ("Cancelled", "yellow"), ". The same command again goes on from the finished nodes."
-            )
+        finished = any(node.state in ("done", "cached") for node in record.nodes.values())
+        rest = (
+            "The same command again goes on from the finished nodes." if finished else "Nothing was done yet."
         )
+        lines.append(Text.assemble(("Cancelled", "yellow"), f". {rest}"))
     return lines

@@ -19,6 +19,7 @@ from typing import Any
 from pipelines.base import artifact_root, executions, metadata, stack
 from pipelines.base import ir as ir_module
 from pipelines.base.errors import ProjectError, close_match
+from pipelines.base.housekeeping import turns
 from pipelines.base.paths import Paths, metadata_url
 from pipelines.base.summary import summarise
 
@@ -72,13 +73,13 @@ def _execution(pipeline: Any, node: Any, paths: Paths, run_id: str) -> int:
     store = metadata.store(url)
     earlier = executions.of_run(store, paths.project, run_id, node_id)
     done = executions.finished(earlier)
-    if done is not None:
+    if done is not None and executions.are_outputs_there(store, done):
         return done.id
     executions.fail(store, earlier, "a later attempt took its place")
     stack.leave_libraries_unconverted()
     try:
         with _user_code(paths.project, node_id, url):
-            launched = _launch(pipeline, node, metadata.connection_config(url))
+            launched = _launch(pipeline, node, metadata.connection_config(url), paths)
         if not (launched and executions.finished(store.get_executions_by_id([launched]))):
             raise ProjectError(_why_not_run(store, paths, node, run_id))
         return launched
@@ -135,7 +136,7 @@ def _read_pipeline(file: Path, run_id: str, home: str) -> Any:
     return pipeline
 
 
-def _launch(pipeline: Any, node: Any, connection: Any) -> int | None:
+def _launch(pipeline: Any, node: Any, connection: Any, paths: Paths) -> int | None:
     """Launches `node`; returns the id of its execution, whatever came of it, or None if none was registered."""
     from tfx.orchestration import metadata as tfx_metadata
     from tfx.orchestration.local import runner_utils
@@ -144,7 +145,14 @@ def _launch(pipeline: Any, node: Any, connection: Any) -> int | None:
     deployment = runner_utils.extract_local_deployment_config(pipeline)
 
     class Launcher(launcher.Launcher):
-        """Gives every attempt an execution of its own; TFX reuses a failed one and its output folders."""
+        """Gives every attempt an execution of its own; TFX reuses a failed one and its output folders.
+
+        What it finds for inputs or in the cache stays where it is until ML Metadata says that it is used.
+        """
+
+        def _prepare_execution(self) -> Any:
+            with turns.looking(paths):
+                return super()._prepare_execution()
 
         def _register_or_reuse_execution(
             self,
@@ -161,14 +169,17 @@ def _launch(pipeline: Any, node: Any, connection: Any) -> int | None:
                 exec_properties,
             )
 
-    info = Launcher(
+    made = Launcher(
         pipeline_node=node,
         mlmd_connection=tfx_metadata.Metadata(connection),
         pipeline_info=pipeline.pipeline_info,
         pipeline_runtime_spec=pipeline.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
-    ).launch()
+    )
+    # A node of TFX's own (the Resolver) has no executor: all that it does is to look.
+    with turns.looking(paths) if made._system_node_handler else contextlib.nullcontext():
+        info = made.launch()
     return info.execution_id if info is not None and info.execution_id else None
 
 

@@ -9,6 +9,7 @@ HOME/serving/<project>.<kind>/...       the same of what is no production model:
 HOME/warehouse/<project>/<query>/       what runs on a query know of it: its text, the number and the digest of its rows
 HOME/data-states/                       what content the files of raw data have, so that none is read twice for it
 HOME/metadata.sqlite                    ML Metadata, unless VIADUCT_METADATA names a server
+HOME/trash/<date>/                      what `viaduct gc` took away, for a week
 HOME/host/                              sockets and logs of warm node hosts
 """
 

@@ -234,6 +234,7 @@ class Project:
     person before it pushes, and a run that has not ended `deadline_hours` after it was due is reported (None: never).
     `rivals` are metrics of the evaluation that a simpler way reaches on the same rows, with what that way is called.
     `csv` is how its CSV files are written, where that is not the usual way.
+    Rows older than `retention_days` are taken away by `viaduct gc`, whatever else would keep them (None: never).
     With a `release` a pushed version takes no traffic until the server gives it some; None: all at once.
     """
 
@@ -261,6 +262,7 @@ class Project:
     deadline_hours: float | None = None
     csv: CsvReading = field(default_factory=CsvReading)
     release: Release | None = None
+    retention_days: int | None = None
 
     def __post_init__(self) -> None:
         owner = f"Project({self.name!r})"
@@ -283,6 +285,10 @@ class Project:
             self.deadline_hours,
             "None or a positive number of hours",
         )
+        _require(
+            self.retention_days is None or self.retention_days > 0,
+            owner, "retention_days", self.retention_days, "None or a positive number of days",
+        )  # fmt: skip
         _require(self.node_hours > 0, owner, "node_hours", self.node_hours, "a positive number of hours")
         names = [variant.name for variant in self.variants]
         _require(

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import re
 import selectors
 import sys
 from pathlib import Path
@@ -29,13 +28,14 @@ def parser(prog: str = "viaduct bench-serving") -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog=prog, description="Load a model server with closed-loop clients and report what they saw."
     )
+    # An address before the model's name is what this command took before it had --server.
+    p.add_argument("names", nargs="*", metavar="MODEL", help="the model's name (not needed with --payload)")
     p.add_argument(
-        "address",
-        nargs="?",
-        default=DEFAULT_ADDRESS,
+        "--server",
+        default="",
+        metavar="ADDRESS",
         help=f"host:port or grpc:// for gRPC, http:// for REST (default {DEFAULT_ADDRESS})",
     )
-    p.add_argument("model", nargs="?", default="", help="the model's name (not needed with --payload)")
     p.add_argument("--clients", type=int, default=8, help="requests in flight at once (default 8)")
     p.add_argument(
         "--connections",
@@ -72,8 +72,7 @@ def parser(prog: str = "viaduct bench-serving") -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     p = parser()
     options = p.parse_intermixed_args(argv)
-    if not options.model and not options.payload and re.fullmatch(r"[\w-]+", options.address):
-        options.address, options.model = DEFAULT_ADDRESS, options.address
+    options.address, options.model = _server_and_model(p, options)
     if options.clients < 1 or options.seconds <= 0:
         p.error(f"--clients {options.clients} and --seconds {options.seconds:g} must be positive")
     try:
@@ -96,6 +95,17 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print(report(load, result))
     return 1 if result.errors or not result.requests else 0
+
+
+def _server_and_model(p: argparse.ArgumentParser, options: argparse.Namespace) -> tuple[str, str]:
+    """(address, model or '') of `[ADDRESS] [MODEL] [--server ADDRESS]`; only addresses have a colon."""
+    names = list(options.names)
+    addresses = [options.server] if options.server else []
+    if names and ":" in names[0]:
+        addresses.append(names.pop(0))
+    if len(addresses) > 1 or len(names) > 1:
+        p.error(f"expected one model and one --server, got {' '.join([*addresses, *names])}")
+    return (addresses or [DEFAULT_ADDRESS])[0], (names or [""])[0]
 
 
 def _by_wrk(load: Load, client: str) -> bool | str:
@@ -169,10 +179,10 @@ class _Progress:
         fresh = sorted(result.latencies[self._latencies :])
         rate = (result.requests - self._requests) / max(seconds - self._seconds, 1e-9)
         self._requests, self._latencies, self._seconds = result.requests, len(result.latencies), seconds
-        p50, p99 = (fresh[int(share * len(fresh))] * 1e3 if fresh else float("nan") for share in (0.5, 0.99))
+        p50, p99 = (fresh[int(share * len(fresh))] * 1e3 if fresh else 0.0 for share in (0.5, 0.99))
         newest = max(result.versions, key=lambda v: result.versions[v].last_s, default=0)
         version = f"  version {newest}" if newest else ""
-        latency = f"p50 {p50:7.2f} ms  p99 {p99:7.2f} ms"
+        latency = f"p50 {p50:7.2f} ms  p99 {p99:7.2f} ms" if fresh else "no good answer            "
         line = f"{seconds:5.1f} s  {rate:8,.0f}/s  {latency}  errors {result.errors.total()}{version}"
         print(
             f"\r{line}\x1b[K" if self._live else line,
@@ -188,13 +198,12 @@ class _Progress:
 
 def report(load: Load, result: Result) -> str:
     """The whole run for people."""
-    p50, p90, p99, worst = (result.percentile(share) * 1e3 for share in (0.5, 0.9, 0.99, 1.0))
     kind = f"{load.rate:,.0f} requests/s asked for" if load.rate else "closed loop"
     lines = [
         f"{load.address.target}: {load.clients} clients, {kind}, {len(load.payload):,} bytes a request",
         f"  requests  {result.requests:,} in {result.seconds:.1f} s = {result.rate:,.0f}/s",
         f"  generator {result.cpu_us:.0f} us of a core for each of them",
-        f"  latency   p50 {p50:.2f} ms, p90 {p90:.2f} ms, p99 {p99:.2f} ms, longest {worst:.2f} ms",
+        f"  latency   {_latency(result)}",
     ]
     if result.errors:
         for code, count in result.errors.most_common():
@@ -206,6 +215,15 @@ def report(load: Load, result: Result) -> str:
         moment = "from the start" if place == 0 else f"from {first:.2f} s"
         lines.append(f"  version   {number} {moment} to {seen.last_s:.2f} s ({seen.count:,} answers)")
     return "\n".join(lines)
+
+
+def _latency(result: Result) -> str:
+    if not result.latencies:
+        return "not known: " + (
+            "every request failed" if result.errors else "no request was answered in the time"
+        )
+    p50, p90, p99, worst = (result.percentile(share) * 1e3 for share in (0.5, 0.9, 0.99, 1.0))
+    return f"p50 {p50:.2f} ms, p90 {p90:.2f} ms, p99 {p99:.2f} ms, longest {worst:.2f} ms"
 
 
 if __name__ == "__main__":

@@ -30,10 +30,14 @@ def _parser(prog: str, description: str, model: str | None) -> argparse.Argument
     if model is None:
         p.add_argument("model", help="the served model's name")
     p.add_argument(
-        "--address",
+        "--server",
+        dest="address",
+        metavar="ADDRESS",
         default=DEFAULT_ADDRESS,
         help=f"host:port (gRPC) or http://... (REST); default {DEFAULT_ADDRESS}",
     )
+    # What it was called before.
+    p.add_argument("--address", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     p.add_argument("--version", type=int, help="a version instead of the newest")
     p.add_argument("--label", help="a version label instead of the newest")
     p.add_argument("--timeout", type=float, default=10.0, help="seconds the whole call may take (default 10)")

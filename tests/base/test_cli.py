@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import cli_results
 from pipelines.base import registry
+from pipelines.base.run_record import RunRecord
 from tests.conftest import viaduct
 
 
@@ -196,3 +198,15 @@ def test_a_version_under_two_names_is_asked_for_by_one_of_them(home: Path) -> No
     done = viaduct("lineage", "17", home=home)
     assert done.returncode == 1 and "digits, digits.sample" in done.stderr
     assert "viaduct lineage digits 17" in done.stderr
+
+
+@pytest.mark.parametrize("pushed", ["", "/home/serving/digits.sample/17"])
+def test_a_run_takes_more_lines_where_the_terminal_is_narrow(pushed: str) -> None:
+    record = RunRecord(
+        "digits-20261127-080141-5384", "digits", {"variant": "cnn", "profile": "quick"}, "f", 0, "", 1.0, 40.0,
+        state="failed", pushed=pushed,
+    )  # fmt: skip
+    (wide,) = cli_results.run_lines(record, 200)
+    narrow = cli_results.run_lines(record, 60)
+    assert max(map(len, narrow)) <= 60 and len(narrow) == 2 + bool(pushed)
+    assert set(" ".join(narrow).split()) == set(wide.split())

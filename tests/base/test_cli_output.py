@@ -110,3 +110,24 @@ def test_a_run_whose_reader_goes_is_cancelled_once(unread: int, tmp_path: Path) 
     done = run("-c", program, home=tmp_path, stdout=unread, stderr=subprocess.PIPE)
     os.close(unread)
     assert (done.returncode, done.stderr) == (output.READER_GONE, "cancelled True\n")
+
+
+SIGTERM_COMES = """
+import os, signal, sys, time
+from pipelines import cli
+def work():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+sys.exit(cli._guarded(work))
+"""
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGTERM_COMES], capture_output=True, text=True, cwd=CHECKOUT)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_sigterm_that_is_ignored_stays_so() -> None:
+    ignored = SIGTERM_COMES.replace("def work", "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ndef work")
+    done = subprocess.run([sys.executable, "-c", ignored.replace("30", "0.1")], cwd=CHECKOUT)
+    assert done.returncode == 0

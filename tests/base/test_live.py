@@ -57,6 +57,29 @@ def test_the_summary_tells_error_and_places_as_they_are(tmp_path: Path) -> None:
     assert f"{folder}/logs/Evaluator.log" in text and f"{folder}/pushed" in text and f"{folder}/model" in text
 
 
+def test_in_sixty_columns_the_nodes_keep_their_names_and_errors_all_their_words(tmp_path: Path) -> None:
+    record = failed_run()
+    record.nodes = {
+        "LatestBlessedModel": NodeRecord("failed", error="the data breaks the schema in many words")
+    }
+    written = io.StringIO()
+    Console(file=written, width=60).print(live.run_table(record, tmp_path, 60))
+    lines = written.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "LatestBlessedModel" in lines[2] and "failed" in lines[2] and "…" not in written.getvalue()
+    words = " ".join(line[30:].strip() for line in lines[2:])
+    assert "the data breaks the schema in many words" in words
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [("done", "goes on from the finished nodes"), ("cancelled", "Nothing was done yet")]
+)
+def test_a_cancelled_run_says_what_is_true_of_the_next(state: str, told: str, tmp_path: Path) -> None:
+    record = failed_run()
+    record.state, record.nodes = "cancelled", {"Transform": NodeRecord(state)}
+    assert told in str(live.summary(registry.get("card_fraud"), record, tmp_path)[-1])
+
+
 def test_warnings_about_the_data_are_shown_with_the_node_and_at_the_end() -> None:
     said = ["months: 54 numbers and 6 'NA' [sic]: read as text.", "zip: read as numbers."]
     node = NodeRecord("done", summary={"rows": {"all": 60}, "warnings": said})

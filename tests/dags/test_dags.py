@@ -37,6 +37,8 @@ files = [s.file for s in bag.dagbag_stats]
 print(json.dumps({"dags": dags, "errors": bag.import_errors, "heavy": heavy, "files": files}))
 """
 
+HOUSEKEEPING = "viaduct.housekeeping"
+
 
 def parse(python: str, checkout: Path, home: Path, **env: str) -> dict:
     """What Airflow's DagBag finds in the checkout's dags folder, in a fresh process."""
@@ -72,9 +74,13 @@ def parsed(airflow_python, tmp_path_factory) -> dict:
 @pytest.mark.slow
 def test_every_project_with_an_ir_is_a_dag_and_no_tfx_is_imported(parsed):
     compiled = {name for name in registry.names() if (Paths.of(name).source / "ir.json").exists()}
-    assert set(parsed["dags"]) == compiled
+    assert set(parsed["dags"]) == compiled | {HOUSEKEEPING}
     assert parsed["heavy"] == []
-    assert {Path(file).name for file in parsed["files"]} == {"viaduct_dags.py", "viaduct_broken.py"}
+    assert {Path(file).name for file in parsed["files"]} == {
+        "viaduct_dags.py",
+        "viaduct_broken.py",
+        "viaduct_housekeeping.py",
+    }
 
 
 @pytest.mark.slow
@@ -105,6 +111,46 @@ def test_the_trigger_form_is_typed(parsed):
     assert set(schema) == set(_params_the_tasks_know())
 
 
+@pytest.mark.slow
+def test_house_is_kept_once_a_month_by_one_task_that_asks_for_an_age(parsed):
+    dag = parsed["dags"][HOUSEKEEPING]
+    assert dag["tasks"] == {"gc": [[], "default_pool", 1, "viaduct"]}
+    assert dag["schedule"] == ["CronDataIntervalTimetable", "0 3 1 * *", "UTC"]
+    assert dag["params"]["older_than"]["pattern"]
+
+
+HOUSE_KEPT = """
+import logging
+from dags import housekeeping
+logging.basicConfig(level=logging.INFO)
+task = housekeeping.build().get_task(housekeeping.TASK_ID)
+task.execute({"params": {"older_than": "1h"}})
+"""
+
+
+@pytest.mark.slow
+def test_the_task_that_keeps_house_runs_the_command_and_logs_what_went(airflow_python, tmp_path):
+    old = tmp_path / "home" / "samples" / "card_fraud" / "9-rows"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    done = subprocess.run(
+        [airflow_python, "-c", HOUSE_KEPT],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(tmp_path / "airflow"),
+            "VIADUCT_HOME": str(tmp_path / "home"),
+            "VIADUCT_TFX_PYTHON": sys.executable,
+            "PYTHONPATH": str(CHECKOUT),
+        },
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not old.exists() and "card_fraud sample" in done.stdout + done.stderr
+
+
 def _params_the_tasks_know() -> tuple[str, ...]:
     """PARAMS of node_operator.py, read from its text: importing it would import Airflow here."""
     for node in ast.parse((CHECKOUT / "dags/node_operator.py").read_text()).body:
@@ -128,7 +174,7 @@ def test_each_broken_project_is_named_with_file_and_line_and_the_good_one_stays(
         (probe.with_name(name) / "project.py").write_text(card)
         (probe.with_name(name) / file).write_text(text)
     found = parse(airflow_python, checkout, tmp_path / "home")
-    assert set(found["dags"]) == {"probe"}
+    assert set(found["dags"]) == {"probe", HOUSEKEEPING}
     ((file, text),) = found["errors"].items()
     assert file.endswith("viaduct_broken.py")
     assert "pipelines/one/steps.py:2: SyntaxError" in text

@@ -94,23 +94,46 @@ def ensure(home: Path, waiting: Callable[[float], None] | None = None) -> Path:
     """
     path = socket_path(home)
     home_folder.make(home, path.parent)
+    spawned: list[subprocess.Popen[bytes]] = []
+    try:
+        return _answering(path, spawned, waiting)
+    except KeyboardInterrupt:
+        # Who does not want to wait does not want it to go on warming up either.
+        for process in spawned:
+            _end(process)
+        raise
+
+
+def _answering(
+    path: Path, spawned: list[subprocess.Popen[bytes]], waiting: Callable[[float], None] | None
+) -> Path:
+    """`path`, when a host answers there; what is started for it is added to `spawned`."""
     started = time.monotonic()
-    process = None
     while time.monotonic() - started < START_TIMEOUT_S:
         if _ping(path):
             return path
         owner = owner_of(path)
         check_running(owner)
+        process = spawned[-1] if spawned else None
         if process is None or (process.poll() is not None and not owner):
             if process is not None and process.returncode != 0:
                 raise HostError(f"The warm host could not start; its log: {path.with_suffix('.log')}")
-            process = _spawn(path)
+            spawned.append(_spawn(path))
         if waiting is not None:
             waiting(time.monotonic() - started)
         time.sleep(0.1)
     raise HostError(
         f"The warm host did not answer within {START_TIMEOUT_S:.0f} s; its log: {path.with_suffix('.log')}"
     )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def answers(path: Path) -> bool:

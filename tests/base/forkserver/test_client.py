@@ -47,6 +47,23 @@ def test_a_stopped_host_is_named_with_what_to_do(
     assert not client.answers(path)
 
 
+def test_ctrl_c_while_a_host_warms_up_ends_what_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    spawn = client._spawn
+    monkeypatch.setattr(client, "_spawn", lambda path: started.append(spawn(path)) or started[-1])
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.ensure(tmp_path, interrupt)
+    (host,) = started
+    assert host.poll() is not None and gone(host.pid)
+    assert connection.owner_of(client.socket_path(tmp_path)) == 0
+
+
 def test_a_stopped_host_whose_queue_is_full_is_named_too(
     home: Path, stopped: subprocess.Popen[bytes], request_for: Requests
 ) -> None:

@@ -187,6 +187,20 @@ def first_letter(token: bytes) -> bytes:
     return token[:1]
 
 
+def categories_and_words(inputs: dict[str, Any]) -> dict[str, Any]:
+    """A vocabulary of whole texts, and one of their words, which hold no line breaks."""
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    words = tf.strings.split(tf.reshape(inputs["s"], [-1])).to_sparse()
+    return {
+        "category": tft.compute_and_apply_vocabulary(
+            inputs["s"], num_oov_buckets=1, vocab_filename="categories"
+        ),
+        "words": tft.compute_and_apply_vocabulary(words, num_oov_buckets=1, vocab_filename="words"),
+    }
+
+
 def a_ptransform(inputs: dict[str, Any]) -> dict[str, Any]:
     """An analyzer that is a Beam transform of somebody's own."""
     import apache_beam as beam

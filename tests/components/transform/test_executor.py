@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,22 @@ def test_a_value_that_an_analyzers_input_fails_on_is_named_too_and_nothing_is_le
     with pytest.raises(ProjectError, match=r"feature 's' of row 2 of split 'train': \{'s': 'seven'"):
         transform("fails_before_analysis", splits)
     assert not list((tmp_path / "made-0").glob("*/*"))
+
+
+def test_tokens_that_a_vocabulary_loses_to_line_breaks_are_counted_and_said(
+    transform: Callable[..., Made],
+) -> None:
+    broken = [*rows(1.0, 2.0, text="one\ntwo"), *rows(3.0, text="one"), *rows(4.0, text="two\r")]
+    made = transform("categories_and_words", {"train": broken})
+    (told,) = json.loads(made.artifacts["transformed_examples"].get_string_custom_property("warnings"))
+    assert told.startswith("3 tokens of s hold a line break: a vocabulary leaves such out")
+    assert made.vocabularies()["categories"].split() == [b"one"]
+    assert set(made.vocabularies()["words"].split()) == {b"one", b"two"}
+
+
+def test_without_line_breaks_nothing_is_said(transform: Callable[..., Made]) -> None:
+    made = transform("categories_and_words", {"train": rows(1.0, 2.0, text="one two")})
+    assert not made.artifacts["transformed_examples"].get_string_custom_property("warnings")
 
 
 def test_a_function_without_features_is_told_what_is_expected(transform: Callable[..., Made]) -> None:

@@ -49,6 +49,54 @@ def test_bench_serving_counts_failures_by_code_and_fails(model_server, capsys, t
     assert "Which model?" in capsys.readouterr().err
 
 
+def test_a_load_whose_requests_all_fail_says_why_and_has_no_latency(model_server, capsys, tmp_path):
+    payload = tmp_path / "request"
+    payload.write_bytes(b"\x0a\x06\x0a\x04nope")
+    asked = [
+        "--server",
+        model_server.grpc_address,
+        "--payload",
+        str(payload),
+        "--seconds",
+        "1.2",
+        "--warm-up",
+        "0",
+    ]
+    assert cli.main(asked) == 1
+    shown = capsys.readouterr()
+    assert (
+        "latency   not known: every request failed" in shown.out
+        and "NOT_FOUND: Servable not found" in shown.out
+    )
+    assert "no good answer" in shown.err
+    assert not re.search(r"\bnan\b", shown.out + shown.err)
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        (["m"], ("127.0.0.1:8500", "m")),
+        (["card_fraud.sample"], ("127.0.0.1:8500", "card_fraud.sample")),
+        (["--server", "h:1", "m"], ("h:1", "m")),
+        (["m", "--server", "http://h:1"], ("http://h:1", "m")),
+        (["h:1", "m"], ("h:1", "m")),
+        (["h:1"], ("h:1", "")),
+        ([], ("127.0.0.1:8500", "")),
+    ],
+)
+def test_the_server_is_named_as_for_predict_or_first_as_it_was_before(given, means):
+    p = cli.parser()
+    assert cli._server_and_model(p, p.parse_intermixed_args(given)) == means
+
+
+@pytest.mark.parametrize("given", [["h:1", "m", "--server", "h:2"], ["one", "two"]])
+def test_two_servers_or_models_are_refused(given, capsys):
+    p = cli.parser()
+    with pytest.raises(SystemExit):
+        cli._server_and_model(p, p.parse_intermixed_args(given))
+    assert "expected one model and one --server" in capsys.readouterr().err
+
+
 def test_bench_serving_takes_a_bare_model_at_the_default_address(model_server, monkeypatch, capsys):
     monkeypatch.setattr(cli, "DEFAULT_ADDRESS", model_server.grpc_address)
     assert cli.main(["scaled", "--seconds", "0.2", "--warm-up", "0"]) == 0

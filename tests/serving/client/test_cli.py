@@ -78,3 +78,9 @@ def test_status_of_an_unknown_model_or_server_fails(model_server, capsys):
     assert "NOT_FOUND: Could not find any versions of model nope" in capsys.readouterr().err
     assert main_status(["m", "--address", "127.0.0.1:9", "--timeout", "1"]) == 1
     assert "Cannot reach a model server" in capsys.readouterr().err
+
+
+def test_status_calls_its_server_as_predict_does_and_as_it_did_before(model_server, capsys):
+    for flag in ("--server", "--address"):
+        assert main_status(["scaled", flag, model_server.grpc_address]) == 0
+        assert "AVAILABLE" in capsys.readouterr().out
