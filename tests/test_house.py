@@ -157,6 +157,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     # One server of several processes: the supervisor's side, and (member, worker) the server's.
     "serving.workers": (
+        "serving.ab.keeper",
         "serving.beginning",
         "serving.core",
         "serving.errors",
@@ -184,6 +185,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "serving.release",
     ),
     "serving.release.shadow": (*WIRE, "serving.core", "serving.engine", "serving.release"),
+    # What users did: files and arithmetic beside the releases that divide them.
+    "serving.ab": ("serving.errors", "serving.release", "numpy"),
+    "serving.ab.outcomes": ("-",),
     "serving.rest": (
         *WIRE,
         "serving.engine",
@@ -211,7 +215,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.directions",
         f"{B}.lineage",
         f"{B}.metadata",
+        "serving.ab",
         "serving.client",
+        "serving.release",
         "numpy",
         "google",
         "httpx",
