@@ -235,6 +235,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.directions",
         f"{B}.live",
         f"{B}.summary",
+        "serving.release.record",
         "jinja2",
         "markupsafe",
     ),

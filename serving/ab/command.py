@@ -7,7 +7,7 @@
 
 MODEL is a project, or the folder of a served model. Requests have to bear the user's key (x-viaduct-key), and what
 users did comes back by request id: POST /v1/models/MODEL:feedback, client.feedback(), or `viaduct feedback MODEL FILE`.
-Looking often costs nothing: at any of all looks together the interval misses the truth with a chance of at most --alpha.
+Looking often costs nothing: over all looks together the interval misses the truth with a chance of at most --alpha.
 """
 
 from __future__ import annotations
