@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,14 @@ def _served(site: Site, name: str) -> Path:
 def _newest(site: Site) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     try:
-        folders = sorted(p for p in site.files.inside(site.home / "serving").iterdir() if p.is_dir())
+        names = sorted(path.name for path in site.files.inside(site.home / "serving").iterdir())
     except Missing:
         return rows
-    for folder in folders:
-        known = reader.releases(folder)
-        if known:
-            rows.append(_row(folder.name, known[0]))
+    for name in names:
+        with contextlib.suppress(Missing):
+            known = reader.releases(_served(site, name))
+            if known:
+                rows.append(_row(name, known[0]))
     return rows
 
 
@@ -95,7 +97,9 @@ def _release(site: Site, name: str, served: Path, release: Release, notes: Notes
                 **line,
                 "state": STATES.get(line["state"], line["state"]),
                 "at": reader.seconds(str(line["time"])),
-                "artifact": recorded.step(written, release, line["time"]) if recorded else None,
+                "artifact": recorded.step(written, release, line["time"], line["state"])
+                if recorded
+                else None,
             }
             for line in release.journal
         ],

@@ -65,21 +65,21 @@ class Recorded:
         judgements = metadata.project_artifacts(project, JUDGEMENT)
         steps = [s for s in metadata.steps(artifacts=[a.id for a in judgements]) if s.output]
         executions = metadata.executions({s.execution for s in steps})
-        # (the version's folder, release, time of the step) -> the judgement's artifact
+        # (the version's folder, release, time and state of the step) -> the judgement's artifact
         self._steps = {}
         uris = {a.id: a.uri for a in judgements}
         for step in steps:
             told = executions[step.execution].properties
             served = str(Path(uris[step.artifact]).parents[2])
-            self._steps[served, told.get("number"), told.get("time")] = step.artifact
+            self._steps[served, told.get("number"), told.get("time"), told.get("state")] = step.artifact
         self._pushed = {
             str(artifact.properties.get("pushed_destination", "")): artifact.id
             for artifact in metadata.project_artifacts(project, PUSHED)
         }
 
-    def step(self, served: Path, release: Release, moment: str) -> int | None:
+    def step(self, served: Path, release: Release, moment: str, state: str) -> int | None:
         """The artifact with the judgement of a step of a release."""
-        return self._steps.get((str(served), release.number, moment))
+        return self._steps.get((str(served), release.number, moment, state))
 
     def model(self, served: Path, version: int) -> int | None:
         """The artifact of a pushed version."""

@@ -79,7 +79,8 @@ def log_values(counts: Floats, share: float, differences: Floats) -> Floats:
 def intervals(counts: Floats, share: float, alpha: float) -> Looks:
     """The difference b - a at each look. `counts` as in `log_values`; 0 < share < 1, 0 < alpha < 1.
 
-    The guesses of a look are those of the look before, so looks must be chosen without regard to what users did.
+    The guesses of a look are those of the look before, so looks must be chosen without regard to what users did. Ends
+    are rounded outwards, to a grid that is fine where the last interval lies.
     """
     ends = 1 - 1e-6
     grid = np.union1d(np.linspace(-ends, ends, COARSE), [0.0])

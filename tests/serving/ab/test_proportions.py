@@ -92,7 +92,7 @@ def test_the_interval_holds_the_difference_and_only_shrinks():
     counts = shares(np.random.default_rng(14), 20_000, 0.1, 0.13)
     looks = intervals(counts, 0.5, 0.05)
     assert np.all(np.diff(looks.low) >= 0) and np.all(np.diff(looks.high) <= 0)
-    assert looks.low[0] < -0.5 and looks.high[0] > 0.5
+    assert looks.low[0] < -0.2 and looks.high[0] > 0.2
     assert 0 < looks.low[-1] < 0.03 < looks.high[-1]
     assert looks.high[-1] - looks.low[-1] < 0.03
     assert looks.log_e[-1] > math.log(20)
