@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import os
 import queue
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -21,9 +23,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 from serving.release.folder import this_server
 
+logger = logging.getLogger(__name__)
+
 MOST_BYTES = 64 * 2**20
 # Lines that may wait for the disk; more are refused, so that a full disk does not fill the memory.
 WAITING = 10_000
+# One complaint in this time: a full disk must not fill the server's own log too.
+QUIET_S = 60.0
 _numbers = itertools.count()
 
 
@@ -59,6 +65,7 @@ class Lines:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
+        self._quiet_until = 0.0
         self.dropped = 0
 
     def put(
@@ -120,6 +127,11 @@ class Lines:
                 os.fsync(writer.file.fileno())
         except OSError as error:
             self.dropped += len(works)
+            if time.monotonic() >= self._quiet_until:
+                self._quiet_until = time.monotonic() + QUIET_S
+                logger.warning(
+                    "%s cannot be written in %s: %s (%d lost so far)", place[1], place[0], error, self.dropped
+                )
             broken = self._files.pop(place, None)
             if broken is not None:
                 # What is half written stays the end of its file.
