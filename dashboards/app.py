@@ -30,6 +30,7 @@ from dashboards.pages import (
     export,
     home,
     models,
+    releases,
     reports,
     runs,
     serving,
@@ -69,6 +70,7 @@ PAGES: dict[str, Page] = {
     "/models": models.models,
     "/lineage": models.lineage,
     "/serving": serving.serving,
+    "/releases": releases.releases,
 }
 # A request typed into the form, a picture in base64 included; sent by a browser as it is, by others percent-encoded.
 LARGEST_INPUT = 8 << 20

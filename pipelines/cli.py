@@ -37,6 +37,8 @@ PASSED_ON: dict[str, tuple[str, str]] = {
         "serving.release.command:main",
         "give a pushed version its traffic step by step, or take it away",
     ),
+    "ab": ("serving.ab.command:main", "test two versions on what users did"),
+    "feedback": ("serving.ab.feedback_command:main", "take what users did, by request id, from a file"),
     "bench-serving": ("serving.bench.cli:main", "load a running model server and report rate and latency"),
     "score": ("bridges.cli:main_score", "score a table with a pushed model, on Spark"),
     "stream": ("bridges.cli:main_stream", "score a stream of files into a database, each event once"),
@@ -44,6 +46,9 @@ PASSED_ON: dict[str, tuple[str, str]] = {
     "export": ("dashboards.pages.export:main", "one run as a self-contained HTML file"),
     "airflow": ("dags.control:main", "trigger and follow DAG runs on a running Airflow"),
 }
+
+# What these do they do on the folder of a served model.
+ON_FOLDER = ("release", "ab", "feedback")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,17 +101,17 @@ def _pass_on(command: str, argv: list[str]) -> int:
     if command == "serve" and argv and not argv[0].startswith("-"):
         argv = _serve_flags(argv)
     call: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
-    if command == "release" and argv and not argv[0].startswith("-") and "/" not in argv[0]:
-        return _release(call, *argv)
+    if command in ON_FOLDER and argv and not argv[0].startswith("-") and "/" not in argv[0]:
+        return _on_folder(call, *argv)
     return call(argv)
 
 
-def _release(call: Callable[[list[str]], int], model: str, *argv: str) -> int:
+def _on_folder(call: Callable[[list[str]], int], model: str, *argv: str) -> int:
     """`viaduct release card_fraud[.sample] ...` is serving.release.command on that folder, recorded in ML Metadata."""
     card, name = model_argument(model)
     paths = Paths.of(card.name)
     code = call([str(paths.served(name)), *argv])
-    if code == 0 and argv and "--status" not in argv:
+    if code == 0 and any(flag.startswith("--") and flag not in ("--status", "--json") for flag in argv):
         from pipelines.base import metadata, releases
 
         releases.record(metadata.store(metadata_url(paths.home)), paths.project)

@@ -1,4 +1,4 @@
-"""The gRPC server: PredictionService, ModelService, health checking and reflection over the handlers.
+"""The gRPC server: PredictionService, ModelService, feedback, health checking and reflection over the handlers.
 
 An asyncio server on the process's event loop. It turns bytes into messages, ServingError into status codes,
 and counts requests; what an RPC means is in `serving.handlers`. Errors never carry a stack trace.
@@ -20,7 +20,7 @@ from serving.errors import Internal, InvalidArgument, ServingError, Unavailable
 from serving.handlers import Handlers
 from serving.release.split import KEY
 from serving.telemetry.access_log import AccessLog
-from serving.wire import messages, model_spec, protos, services
+from serving.wire import feedback, messages, model_spec, protos, services
 from serving.wire.model_spec import Spec
 
 logger = logging.getLogger(__name__)
@@ -123,11 +123,14 @@ class _Rpc:
             if self._timed:
                 _check_spec(request, data)
                 router = self._handlers.router
-                visit = router.visit(spec, lambda: _key_of(context)) if router.splits else None
+                request_id = self._handlers.request_id()
+                if request_id:
+                    context.set_trailing_metadata(((feedback.REQUEST_ID, request_id),))
+                visit = router.visit(spec, lambda: _key_of(context), request_id) if router.splits else None
                 if visit is None:
-                    return await self._call(request, context.time_remaining())
+                    return await self._call(request, context.time_remaining(), None, request_id)
                 return await router.answer(
-                    visit, lambda arm: self._call(request, context.time_remaining(), arm)
+                    visit, lambda arm: self._call(request, context.time_remaining(), arm, request_id)
                 )
             result = self._call(request)
             return await result if isinstance(result, Awaitable) else result
@@ -195,6 +198,7 @@ def _methods(handlers: Handlers) -> dict[str, dict[str, tuple[Any, Callable[...,
                 protos.model_management_pb2.ReloadConfigRequest, handlers.reload_config, False,
             ),
         },
+        feedback.SERVICE: {feedback.METHOD: (feedback.GiveRequest, handlers.give, False)},
     }  # fmt: skip
 
 
@@ -218,7 +222,7 @@ class GrpcApi:
             }
             self._add(service, table)
         self._health: Any = None
-        self._services = [PREDICTION, MODEL]
+        self._services = [PREDICTION, MODEL, feedback.SERVICE]
         if options.health:
             self._add_health()
         if options.reflection:

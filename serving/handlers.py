@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
+from serving.ab.ledger import Ledger, fresh_id
+from serving.ab.outcomes import OutcomeError, of_document
 from serving.core.servable import Handle
 from serving.engine.checks import check_filter, check_inputs, checked_inputs, predict_signature
 from serving.engine.classify_regress import (
@@ -28,7 +30,7 @@ from serving.models.models import Models
 from serving.release.router import Router, Visit
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.prediction_logs import LogOptions, PredictionLogs, predict_request
-from serving.wire import messages, model_spec, protos, tensors
+from serving.wire import feedback, messages, model_spec, protos, tensors
 from serving.wire.model_spec import Spec, spec_of
 
 SIGNATURE_DEF = "signature_def"
@@ -48,6 +50,7 @@ class Handlers:
         check_method_name: bool = False,
         allow_reload: bool = True,
         logs: PredictionLogs | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.models = models
         self.runner = runner
@@ -58,11 +61,17 @@ class Handlers:
         self._logs = logs if logs is not None else PredictionLogs(LogOptions())
         self.draining = False
         self.router = Router(lambda name, version: models.acquire(name, version), self.metrics.release_events)
+        self.ledger = ledger if ledger is not None else Ledger()
+        self.router.seen = self.ledger.seen
 
     @property
     def logged(self) -> bool:
         """Whether a log may still hold arrays of a request that was answered."""
         return bool(self._logs)
+
+    def request_id(self) -> str:
+        """What outcomes of a request will name it by; "" where nothing is kept that they could be joined with."""
+        return fresh_id() if self._logs or self.router.splits else ""
 
     def acquire(self, spec: Spec, visit: Visit | None = None) -> Handle:
         if visit is not None:
@@ -104,7 +113,9 @@ class Handlers:
 
     # Predict.
 
-    async def predict(self, request: Any, timeout_s: float | None = None, visit: Visit | None = None) -> Any:
+    async def predict(
+        self, request: Any, timeout_s: float | None = None, visit: Visit | None = None, request_id: str = ""
+    ) -> Any:
         """messages.PredictRequest -> messages.PredictResponse."""
         spec = model_spec.read(request.model_spec)
         inputs = {entry.key: entry.value for entry in request.inputs}
@@ -123,7 +134,7 @@ class Handlers:
         outputs = await self._run(handle, signature, arrays, wanted, timeout_s, visit)
         response = self.predict_response(spec.name, version, signature.name, outputs)
         if self._logs:
-            self._logs.log(spec.name, "Predict", lambda: request, lambda: response)
+            self._logs.log(spec.name, "Predict", lambda: request, lambda: response, request_id)
         return response
 
     def predict_response(self, name: str, version: int, signature: str, outputs: Arrays) -> Any:
@@ -141,6 +152,7 @@ class Handlers:
         inputs: Arrays,
         timeout_s: float | None = None,
         visit: Visit | None = None,
+        request_id: str = "",
     ) -> Arrays:
         """REST's way in: arrays that were already made for the signature. Releases the handle."""
         try:
@@ -156,21 +168,26 @@ class Handlers:
                 "Predict",
                 lambda: predict_request(name, version, signature.name, inputs),
                 lambda: self.predict_response(name, version, signature.name, outputs),
+                request_id,
             )
         return outputs
 
     # Classify, Regress, MultiInference.
 
-    async def classify(self, request: Any, timeout_s: float | None = None, visit: Visit | None = None) -> Any:
+    async def classify(
+        self, request: Any, timeout_s: float | None = None, visit: Visit | None = None, request_id: str = ""
+    ) -> Any:
         """messages.ExamplesRequest -> ClassificationResponse."""
         response = protos.classification_pb2.ClassificationResponse()
-        await self._one_task(request, CLASSIFY, response, response.result, timeout_s, visit)
+        await self._one_task(request, CLASSIFY, response, response.result, timeout_s, visit, request_id)
         return response
 
-    async def regress(self, request: Any, timeout_s: float | None = None, visit: Visit | None = None) -> Any:
+    async def regress(
+        self, request: Any, timeout_s: float | None = None, visit: Visit | None = None, request_id: str = ""
+    ) -> Any:
         """messages.ExamplesRequest -> RegressionResponse."""
         response = protos.regression_pb2.RegressionResponse()
-        await self._one_task(request, REGRESS, response, response.result, timeout_s, visit)
+        await self._one_task(request, REGRESS, response, response.result, timeout_s, visit, request_id)
         return response
 
     async def _one_task(
@@ -181,6 +198,7 @@ class Handlers:
         result: Any,
         timeout_s: float | None,
         visit: Visit | None,
+        request_id: str,
     ) -> None:
         spec = model_spec.read(request.model_spec)
         handle = self.acquire(spec, visit)
@@ -197,7 +215,7 @@ class Handlers:
         model_spec.fill(response.model_spec, Spec(spec.name, version, None, signature.name))
         if self._logs:
             rpc = "Classify" if method == CLASSIFY else "Regress"
-            self._logs.log(spec.name, rpc, lambda: request, lambda: response)
+            self._logs.log(spec.name, rpc, lambda: request, lambda: response, request_id)
 
     def _example_signature(self, model: SavedModel, name: str, method: str) -> Signature:
         signature = model.signatures.get(name or DEFAULT_SIGNATURE)
@@ -221,7 +239,7 @@ class Handlers:
         return checked_inputs(signature, {"inputs": examples}), examples.size
 
     async def multi_inference(
-        self, request: Any, timeout_s: float | None = None, visit: Visit | None = None
+        self, request: Any, timeout_s: float | None = None, visit: Visit | None = None, request_id: str = ""
     ) -> Any:
         """messages.MultiInferenceRequest -> MultiInferenceResponse; all tasks see the same version.
 
@@ -252,7 +270,7 @@ class Handlers:
         finally:
             handle.release()
         if self._logs:
-            self._logs.log(spec.name, "MultiInference", lambda: request, lambda: response)
+            self._logs.log(spec.name, "MultiInference", lambda: request, lambda: response, request_id)
         return response
 
     def _multi_spec(self, tasks: list[Any]) -> Spec:
@@ -282,6 +300,22 @@ class Handlers:
             outputs = task_outputs(signature, task.method_name)
             plan.append((signature, task.method_name, outputs))
         return plan
+
+    # Feedback.
+
+    async def give(self, request: Any) -> Any:
+        """feedback.GiveRequest -> feedback.GiveResponse, when the outcomes are on the disk."""
+        return feedback.GiveResponse(
+            kept=await self.feedback(request.model, {"outcomes": feedback.as_objects(request)})
+        )
+
+    async def feedback(self, name: str, document: Any) -> int:
+        """Keeps what users did, as `serving.ab.outcomes` reads it, all or nothing; how many outcomes that were."""
+        try:
+            outcomes = of_document(document)
+        except OutcomeError as error:
+            raise InvalidArgument(f"Feedback: {error}. Nothing was kept.") from None
+        return await self.ledger.give(name, outcomes)
 
     # Metadata, status, configuration.
 

@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from serving import options
+from serving.ab.keeper import Keeper
+from serving.ab.ledger import Ledger
 from serving.beginning import begin_models
 from serving.engine import tf_runtime
 from serving.execution.runner import Runner
@@ -71,6 +73,7 @@ class Server:
             options.log_options(flags),
             lambda name, status, records: self.metrics.request_log_count.add((name, status), records),
         )
+        self._ledger = Ledger()
         self._loader = ModelLoader(options.load_options(flags), self.metrics)
         self._grpc_options = options.grpc_options(flags, shared_port=member is not None)
         settings = options.models_options(flags, self._configured)
@@ -82,6 +85,7 @@ class Server:
             settings.choose = self._steering.choose
             self.models = Models(manager, settings)
             self._controller = Controller(self._steering, self.models.source, manager, self._counted)
+            self._keeper = Keeper(self.models.source.base_paths)
         else:
             self.models = member.models(self._loader, settings, self._direct)
         self._runner = Runner(
@@ -95,6 +99,7 @@ class Server:
             check_method_name=flags.enable_signature_method_name_check,
             allow_reload=flags.allow_reload_config,
             logs=self._logs,
+            ledger=self._ledger,
         )
         self._watcher = Watcher(self.models.source.base_paths, self.models.source.kick)
         self._background = ThreadPoolExecutor(4, "server")
@@ -119,6 +124,7 @@ class Server:
 
     def _configured(self, config: Any) -> None:
         self._logs.configure(config)
+        self._ledger.configure({model.name: model.base_path for model in config.model_config_list.config})
         self._runner.forget({model.name for model in config.model_config_list.config})
 
     def _gauges(self) -> None:
@@ -175,6 +181,7 @@ class Server:
             self._background.submit(tf_runtime.runtime)
         if flags.file_system_poll_wait_seconds > 0:
             self._controller.start()
+            self._keeper.start()
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
             tasks.append(self._loop.create_task(self._follow_config()))
         if flags.open_ports != "early":
@@ -277,11 +284,13 @@ class Server:
     def _close_models(self, drain: float) -> None:
         self._watcher.stop()
         if self._member is None:
+            self._keeper.stop()
             self._controller.stop()
         self.handlers.router.stop()
         self.models.stop(min(drain, 10.0))
         self._runner.stop()
         self._logs.close()
+        self._ledger.close()
         if self._log is not None:
             self._log.close()
         if self._flags.grpc_socket_path:

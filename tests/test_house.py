@@ -172,6 +172,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     # One server of several processes: the supervisor's side, and (member, worker) the server's.
     "serving.workers": (
+        "serving.ab.keeper",
         "serving.beginning",
         "serving.core",
         "serving.errors",
@@ -199,6 +200,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "serving.release",
     ),
     "serving.release.shadow": (*WIRE, "serving.core", "serving.engine", "serving.release"),
+    # What users did: files and arithmetic beside the releases that divide them.
+    "serving.ab": ("serving.errors", "serving.release", "numpy"),
+    "serving.ab.outcomes": ("-",),
     "serving.rest": (
         *WIRE,
         "serving.engine",
@@ -226,7 +230,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.directions",
         f"{B}.lineage",
         f"{B}.metadata",
+        "serving.ab",
         "serving.client",
+        "serving.release",
         "numpy",
         "google",
         "httpx",
@@ -244,6 +250,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.directions",
         f"{B}.live",
         f"{B}.summary",
+        "serving.release.record",
         "jinja2",
         "markupsafe",
     ),

@@ -21,6 +21,8 @@ MARKS = {
     "not blessed": ("bad", "✕"), "not evaluated": ("idle", "–"), "passed": ("ok", "✓"), "missed": ("bad", "✕"),
     "AVAILABLE": ("ok", "✓"), "LOADING": ("run", "●"), "START": ("idle", "○"), "UNLOADING": ("warn", "■"),
     "END": ("idle", "–"), "down": ("bad", "✕"), "up": ("ok", "✓"),
+    "promoted": ("ok", "✓"), "rolled back": ("bad", "✕"), "canary": ("run", "●"), "shadow": ("run", "●"),
+    "held": ("warn", "■"),
 }  # fmt: skip
 
 

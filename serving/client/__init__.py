@@ -5,7 +5,8 @@
         client.predict_examples("card_fraud", [{"V1": 0.3, "Amount": 12.5}])
         client.metadata("digits").signatures["serving_default"].inputs["image"].shape
         client.status("digits")                          # [VersionStatus(version=2, state="AVAILABLE")]
-        client.predict("digits", x, key="ann").version   # which version answered ann
+        answer = client.predict("digits", x, key="ann")  # answer.version: which version answered ann
+        client.feedback("digits", {answer.request_id: {"bought": True}})   # what ann did then
 
 Errors are `serving.errors`: a call raises a ServingError and nothing else from the network. Its `.code` is
 gRPC's status name over both transports: InvalidArgument (the request), NotFound (model, version, label),

@@ -120,6 +120,11 @@ class AsyncClient(Connection):
     ) -> list[VersionStatus]:
         return await self._run(self._protocol.status(Spec(model, version, label)), timeout)
 
+    async def feedback(
+        self, model: str, outcomes: Mapping[str, Mapping[str, Any]], *, timeout: float | None = None
+    ) -> int:
+        return await self._run(self._protocol.feedback(model, outcomes), timeout)
+
     async def reload_config(self, config: Any, *, timeout: float | None = None) -> None:
         return await self._run(self._protocol.reload_config(config), timeout)
 

@@ -143,6 +143,18 @@ class Client(Connection):
         """The state of each version the server knows, or of the one asked for."""
         return self._run(self._protocol.status(Spec(model, version, label)), timeout)
 
+    def feedback(
+        self, model: str, outcomes: Mapping[str, Mapping[str, Any]], *, timeout: float | None = None
+    ) -> int:
+        """Tells what became of requests, now or days later; how many outcomes are on the server's disk.
+
+            client.feedback("shop", {answer.request_id: {"bought": True, "spent": 12.5}})
+
+        outcomes: by the `.request_id` of a result, outcomes by name: numbers, truth values, texts. Telling one again
+            changes nothing, the first counts. InvalidArgument: one is wrong, and none of the call was kept.
+        """
+        return self._run(self._protocol.feedback(model, outcomes), timeout)
+
     def reload_config(self, config: Any, *, timeout: float | None = None) -> None:
         """Replaces the server's set of models, gRPC only. config: the text of a model_config_file, a
         pathlib.Path to one, or a ModelServerConfig. Returns when the server has taken it up."""

@@ -28,8 +28,13 @@ from serving.client.results import (
 from serving.client.tensors import decode, dtype_name, encode, example
 from serving.errors import Internal, InvalidArgument, ServingError, Unreachable, error_of
 from serving.release.split import KEY
-from serving.wire import model_spec, protos
+from serving.wire import feedback, model_spec, protos
 from serving.wire.arrays import Array
+
+METHODS = {
+    **protos.METHODS,
+    feedback.METHOD: (feedback.PATH, feedback.GiveRequest, feedback.GiveResponse),
+}
 
 
 class GrpcCall(NamedTuple):
@@ -38,6 +43,13 @@ class GrpcCall(NamedTuple):
     rpc: str
     message: Any
     key: str | None = None
+
+
+class GrpcAnswer(NamedTuple):
+    """A response, and what outcomes will name its request by (None where the server keeps nothing of it)."""
+
+    message: Any
+    request_id: str | None
 
 
 class GrpcProtocol(Protocol):
@@ -59,9 +71,9 @@ class GrpcProtocol(Protocol):
         _fill(message.model_spec, spec, signature)
         for name, array in inputs.items():
             message.inputs[name].CopyFrom(encode(array, name))
-        response = yield GrpcCall("Predict", message, key)
+        response, request_id = yield GrpcCall("Predict", message, key)
         found = Outputs({name: decode(tensor) for name, tensor in response.outputs.items()})
-        found.version = _version(response)
+        found.version, found.request_id = _version(response), request_id
         return found
 
     def classify(
@@ -69,9 +81,9 @@ class GrpcProtocol(Protocol):
     ) -> Steps[Rows]:
         message = protos.classification_pb2.ClassificationRequest(input=_input(rows))
         _fill(message.model_spec, spec.check(), signature)
-        response = yield GrpcCall("Classify", message, key)
+        response, request_id = yield GrpcCall("Classify", message, key)
         found = Rows(_classes(response.result))
-        found.version = _version(response)
+        found.version, found.request_id = _version(response), request_id
         return found
 
     def regress(
@@ -79,7 +91,7 @@ class GrpcProtocol(Protocol):
     ) -> Steps[Array]:
         message = protos.regression_pb2.RegressionRequest(input=_input(rows))
         _fill(message.model_spec, spec.check(), signature)
-        response = yield GrpcCall("Regress", message, key)
+        response, _ = yield GrpcCall("Regress", message, key)
         return _regressions(response.result)
 
     def multi_inference(
@@ -97,7 +109,7 @@ class GrpcProtocol(Protocol):
                 )
             task = message.tasks.add(method_name=f"tensorflow/serving/{method}")
             _fill(task.model_spec, spec.check(), signature)
-        response = yield GrpcCall("MultiInference", message, key)
+        response, _ = yield GrpcCall("MultiInference", message, key)
         return [
             _classes(result.classification_result)
             if result.HasField("classification_result")
@@ -108,7 +120,7 @@ class GrpcProtocol(Protocol):
     def metadata(self, spec: Spec) -> Steps[ModelMetadata]:
         message = protos.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         _fill(message.model_spec, spec.check(), "")
-        response = yield GrpcCall("GetModelMetadata", message)
+        response, _ = yield GrpcCall("GetModelMetadata", message)
         signature_map = protos.get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signature_map)
         signatures = {
@@ -120,7 +132,7 @@ class GrpcProtocol(Protocol):
     def status(self, spec: Spec) -> Steps[list[VersionStatus]]:
         message = protos.get_model_status_pb2.GetModelStatusRequest()
         _fill(message.model_spec, spec.check(), "")
-        response = yield GrpcCall("GetModelStatus", message)
+        response, _ = yield GrpcCall("GetModelStatus", message)
         states = protos.get_model_status_pb2.ModelVersionStatus.State
         return [
             VersionStatus(
@@ -132,9 +144,13 @@ class GrpcProtocol(Protocol):
             for item in response.model_version_status
         ]
 
+    def feedback(self, model: str, outcomes: Mapping[str, Mapping[str, Any]]) -> Steps[int]:
+        response, _ = yield GrpcCall("Give", feedback.request_of(model, outcomes))
+        return int(response.kept)
+
     def reload_config(self, config: Any) -> Steps[None]:
         message = protos.model_management_pb2.ReloadConfigRequest(config=_server_config(config))
-        response = yield GrpcCall("HandleReloadConfigRequest", message)
+        response, _ = yield GrpcCall("HandleReloadConfigRequest", message)
         if response.status.error_code:
             raise error_of(_code_name(response.status.error_code), response.status.error_message)
 
@@ -238,6 +254,10 @@ def _open(module: Any, address: Address, tls: Tls | None) -> Any:
     return module.secure_channel(address.target, credentials, options=_options(address, tls))
 
 
+def _request_id(metadata: Any) -> str | None:
+    return next((str(value) for name, value in metadata or () if name == feedback.REQUEST_ID), None)
+
+
 def _translate(error: Any, target: str) -> ServingError:
     details = error.details() or ""
     if "failed to connect" in details or "Socket closed" in details or "Connection re" in details:
@@ -257,7 +277,7 @@ class GrpcTransport:
             rpc: self._channel.unary_unary(
                 path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
             )
-            for rpc, (path, request, response) in protos.METHODS.items()
+            for rpc, (path, request, response) in METHODS.items()
         }
 
     def _module(self) -> Any:
@@ -268,9 +288,10 @@ class GrpcTransport:
 
     def send(self, call: GrpcCall, timeout: float) -> Any:
         try:
-            return self._calls[call.rpc](
+            message, done = self._calls[call.rpc].with_call(
                 call.message, timeout=timeout, metadata=self._with(call.key), compression=self._compression
             )
+            return GrpcAnswer(message, _request_id(done.trailing_metadata()))
         except grpc.RpcError as error:
             raise _translate(error, self._target) from error
         except ValueError as error:
@@ -288,9 +309,10 @@ class AsyncGrpcTransport(GrpcTransport):
 
     async def send(self, call: GrpcCall, timeout: float) -> Any:
         try:
-            return await self._calls[call.rpc](
+            made = self._calls[call.rpc](
                 call.message, timeout=timeout, metadata=self._with(call.key), compression=self._compression
             )
+            return GrpcAnswer(await made, _request_id(await made.trailing_metadata()))
         except grpc.aio.AioRpcError as error:
             raise _translate(error, self._target) from error
         except grpc.aio.UsageError as error:

@@ -39,6 +39,7 @@ from serving.errors import (
 from serving.errors import Unimplemented as _Unimplemented
 from serving.release.split import KEY, VERSION
 from serving.wire.arrays import Array
+from serving.wire.feedback import REQUEST_ID
 
 _CODE_OF_HTTP = {
     400: "INVALID_ARGUMENT",
@@ -70,9 +71,10 @@ class RestCall(NamedTuple):
 
 
 class Answer(dict[str, Any]):
-    """A JSON object that was answered, and the version that did, where a header says it."""
+    """A JSON object that was answered, and what headers say: the version that did, and the request's id."""
 
     version: int | None = None
+    request_id: str | None = None
 
 
 class RestProtocol(Protocol):
@@ -108,7 +110,7 @@ class RestProtocol(Protocol):
             for name, value in values.items()
             if not outputs or name in outputs
         )
-        found.version = _version(answer)
+        found.version, found.request_id = _told(answer)
         return found
 
     def classify(
@@ -119,7 +121,7 @@ class RestProtocol(Protocol):
         found = Rows(
             [Scored(str(label), float(score)) for label, score in row] for row in _member(answer, "results")
         )
-        found.version = _version(answer)
+        found.version, found.request_id = _told(answer)
         return found
 
     def regress(
@@ -142,6 +144,11 @@ class RestProtocol(Protocol):
     def reload_config(self, config: Any) -> Steps[None]:
         raise _Unimplemented("The REST API cannot reload the model config; use a gRPC address ('host:port').")
         yield
+
+    def feedback(self, model: str, outcomes: Mapping[str, Mapping[str, Any]]) -> Steps[int]:
+        given = [{**values, "request_id": request_id} for request_id, values in outcomes.items()]
+        answer = yield RestCall("POST", _path(Spec(model)) + ":feedback", {"outcomes": given})
+        return int(_member(answer, "kept"))
 
     def metadata(self, spec: Spec) -> Steps[ModelMetadata]:
         answer = yield RestCall("GET", _path(spec.check()) + "/metadata")
@@ -172,8 +179,8 @@ def _path(spec: Spec) -> str:
     return path
 
 
-def _version(answer: Any) -> int | None:
-    return answer.version if isinstance(answer, Answer) else None
+def _told(answer: Any) -> tuple[int | None, str | None]:
+    return (answer.version, answer.request_id) if isinstance(answer, Answer) else (None, None)
 
 
 def _member(answer: Any, name: str) -> Any:
@@ -243,15 +250,16 @@ def _example_json(row: Row) -> dict[str, Any]:
     return result
 
 
-def _decode(status: int, text: str, version: str | None = None) -> Any:
+def _decode(status: int, text: str, headers: Mapping[str, str]) -> Any:
     try:
         answer = json.loads(text)
     except ValueError:
         answer = None
     if status == 200 and answer is not None:
-        if isinstance(answer, dict) and version is not None and version.isdecimal():
+        version = headers.get(VERSION, "")
+        if isinstance(answer, dict) and version.isdecimal():
             answer = Answer(answer)
-            answer.version = int(version)
+            answer.version, answer.request_id = int(version), headers.get(REQUEST_ID)
         return answer
     message = answer.get("error") if isinstance(answer, dict) else None
     raise error_of(
@@ -298,7 +306,7 @@ class RestTransport:
             response = self._http.request(**self._request(call, timeout))
         except Exception as error:
             raise _translate(error, self._base, timeout) from error
-        return _decode(response.status_code, response.text, response.headers.get(VERSION))
+        return _decode(response.status_code, response.text, response.headers)
 
     def close(self) -> None:
         self._http.close()
@@ -321,7 +329,7 @@ class AsyncRestTransport(RestTransport):
             raise DeadlineExceeded(f"No answer from {self._base} within {timeout:.3g} s") from error
         except Exception as error:
             raise _translate(error, self._base, timeout) from error
-        return _decode(response.status_code, response.text, response.headers.get(VERSION))
+        return _decode(response.status_code, response.text, response.headers)
 
     async def close(self) -> None:  # type: ignore[override]
         await self._http.aclose()

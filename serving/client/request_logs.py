@@ -15,7 +15,7 @@ from typing import Any
 
 from serving.client.tensors import decode, example
 from serving.telemetry.request_log import frame, masked_crc32c
-from serving.wire import protos
+from serving.wire import feedback, protos
 
 
 def records(path: str | Path) -> Iterator[bytes]:
@@ -34,16 +34,29 @@ def records(path: str | Path) -> Iterator[bytes]:
             yield body
 
 
+def with_ids(directory: str | Path, model: str | None = None) -> Iterator[tuple[str, Any]]:
+    """(request id, PredictionLog) of all finished files in a folder, as `prediction_logs`; "" where a log has no id.
+
+    The ids are what outcomes name a request by: `serving.ab.units.Feedback(...).outcomes` has those of a model.
+    """
+    for path in _finished(directory):
+        for record in records(path):
+            log = protos.prediction_log_pb2.PredictionLog.FromString(record)
+            if model is None or log.log_metadata.model_spec.name in ("", model):
+                yield feedback.LogId.FromString(record).request_id, log
+
+
 def prediction_logs(directory: str | Path, model: str | None = None) -> Iterator[Any]:
     """The PredictionLog messages of all finished files in a folder, oldest file first.
 
     model: only those whose model spec bears this name.
     """
-    for path in sorted(Path(directory).glob("*.tfrecord"), key=lambda p: (p.stat().st_mtime_ns, p.name)):
-        for record in records(path):
-            log = protos.prediction_log_pb2.PredictionLog.FromString(record)
-            if model is None or log.log_metadata.model_spec.name in ("", model):
-                yield log
+    for _, log in with_ids(directory, model):
+        yield log
+
+
+def _finished(directory: str | Path) -> list[Path]:
+    return sorted(Path(directory).glob("*.tfrecord"), key=lambda p: (p.stat().st_mtime_ns, p.name))
 
 
 def examples(log: Any) -> list[bytes]:

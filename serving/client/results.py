@@ -96,15 +96,18 @@ class VersionStatus:
 
 class Outputs(dict[str, Array]):
     """Arrays by output name. `version` is the one that answered; None where the server does not say (the original's
-    REST API)."""
+    REST API). `request_id` is what `Client.feedback` names this request by; None where the server keeps nothing of it.
+    """
 
     version: int | None = None
+    request_id: str | None = None
 
 
 class Rows(list[list["Scored"]]):
-    """A classification: for each row its classes. `version` as in `Outputs`."""
+    """A classification: for each row its classes. `version` and `request_id` as in `Outputs`."""
 
     version: int | None = None
+    request_id: str | None = None
 
 
 class Scored(NamedTuple):

@@ -16,6 +16,11 @@ logger = logging.getLogger(__name__)
 RECHECK_S = 5.0
 
 
+def _matters(change: object, path: str) -> bool:
+    """Whether a change may be a version's. What users did is written all the time, and is none."""
+    return f"{os.sep}.feedback{os.sep}" not in path
+
+
 class Watcher:
     """Watches what `folders()` names, and follows when the names change."""
 
@@ -48,7 +53,7 @@ class Watcher:
             try:
                 changes = watch(
                     *folders, stop_event=self._stop, debounce=200, step=50, yield_on_timeout=True,
-                    rust_timeout=int(RECHECK_S * 1000), watch_filter=None, raise_interrupt=False,
+                    rust_timeout=int(RECHECK_S * 1000), watch_filter=_matters, raise_interrupt=False,
                 )  # fmt: skip
                 for change in changes:
                     if change:

@@ -31,6 +31,7 @@ class Plan:
     max_changed: share of the shadowed answers that may have another label than the live one's; None: any
     approve: whether a person is asked before the last step
     patience_s: how long the candidate may take over one answer
+    test: what an A/B test asks for which this split stands (`serving.ab.trial` reads it); None: it is a release
     """
 
     shares: tuple[float, ...] = (0.0, 0.01, 0.05, 0.25, 0.5, 1.0)
@@ -43,6 +44,7 @@ class Plan:
     max_changed: float | None = None
     approve: bool = False
     patience_s: float = 10.0
+    test: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         shares = self.shares
@@ -62,6 +64,7 @@ class Plan:
             "max_changed", self.max_changed, "None or a share between 0 and 1",
         )  # fmt: skip
         _require(self.patience_s > 0, "patience_s", self.patience_s, "a positive number of seconds")
+        _require(self.test is None or isinstance(self.test, dict), "test", self.test, "None or an object")
 
     def name(self, step: int) -> str:
         """What people call a step: "shadow", "5 %"."""

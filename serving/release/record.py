@@ -67,7 +67,7 @@ class Release:
         shadow = self.plan.shadow_rate if self.share == 0 else 0.0
         return Split(
             self.number, self.baseline, self.candidate, self.share, salt(self.number, self.candidate), shadow,
-            self.plan.patience_s,
+            self.plan.patience_s, self.plan.test is not None,
         )  # fmt: skip
 
     def moved(self, state: str, why: str, *, step: int | None = None, who: str = CONTROLLER) -> Release:

@@ -159,6 +159,7 @@ class Router:
     """The splits of a server's models. `follow` may be called from any thread.
 
     acquire(model, version): a handle; None means the version that requests without one get
+    seen(model, split, candidate, key, request id): hears of each request of a split that is recorded
     """
 
     def __init__(self, acquire: Callable[[str, int | None], Handle], counter: Counting) -> None:
@@ -167,6 +168,7 @@ class Router:
         # Replaced whole: requests read it without a lock.
         self.splits: dict[str, Arms] = {}
         self.shadow = Shadow(lambda name, version: acquire(name, version))
+        self.seen: Callable[[str, Split, bool, str | None, str], None] = lambda *told: None
 
     def follow(self, name: str, split: Split | None) -> None:
         """The split of a model from now on."""
@@ -179,14 +181,18 @@ class Router:
             splits[name] = Arms(name, split, self._counter, before)
         self.splits = splits
 
-    def visit(self, spec: Spec, key: Callable[[], str | None]) -> Visit | None:
+    def visit(self, spec: Spec, key: Callable[[], str | None], request_id: str = "") -> Visit | None:
         """The way of a request; None where it is not divided: another model, or one that names its version."""
         if spec.version is not None or spec.label is not None:
             return None
         arms = self.splits.get(spec.name)
         if arms is None:
             return None
-        return Visit(self, arms, arms.split.share > 0 and arms.split.chosen(key()))
+        said = key()
+        apart = arms.split.share > 0 and arms.split.chosen(said)
+        if arms.split.record:
+            self.seen(spec.name, arms.split, apart, said, request_id)
+        return Visit(self, arms, apart)
 
     async def answer(self, visit: Visit, call: Callable[[Visit], Awaitable[T]]) -> T:
         """What `call` answers over the visit's arm, or over the baseline's where the candidate fails."""

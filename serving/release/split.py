@@ -27,6 +27,7 @@ class Split:
     share: of the keys that the candidate answers; 0 in the shadow
     shadow: of the baseline's requests that the candidate runs too, after the answer
     patience_s: how long a candidate may take over an answer before the baseline gives it
+    record: whether it is kept which key was given to which arm, for an A/B test
     """
 
     release: int
@@ -36,6 +37,7 @@ class Split:
     salt: str
     shadow: float = 0.0
     patience_s: float = 10.0
+    record: bool = False
 
     def chosen(self, key: str | None) -> bool:
         """Whether the candidate answers; by lot where there is no key."""

@@ -1,6 +1,7 @@
 """The REST API as an ASGI application over the handlers: routes, bodies, gzip, limits, error codes.
 
     POST /v1/models/M[/versions/V|/labels/L]:predict|:classify|:regress
+    POST /v1/models/M:feedback
     GET  /v1/models/M[/versions/V|/labels/L][/metadata]
     GET  /monitoring/prometheus/metrics, /livez, /readyz
 
@@ -27,13 +28,15 @@ from serving.engine.saved_model import DEFAULT_SIGNATURE, Arrays, Signature
 from serving.errors import Internal, InvalidArgument, ServingError
 from serving.handlers import Handlers
 from serving.release.router import Visit
-from serving.release.split import KEY, VERSION
+from serving.release.split import VERSION
 from serving.rest import answers, bodies, documents
 from serving.rest.bodies import BodyTooLarge
 from serving.rest.examples import examples_request
+from serving.rest.headers import accepts_gzip, has_header, key_of
 from serving.rest.routes import Route, parse_route
 from serving.telemetry.access_log import AccessLog
 from serving.wire import model_spec, protos
+from serving.wire.feedback import REQUEST_ID
 from serving.wire.model_spec import Spec
 
 logger = logging.getLogger(__name__)
@@ -55,7 +58,9 @@ RETRY_AFTER_S = b"1"
 STARTED = "serving.started"
 # Key of a scope: the header that says which version answered.
 ANSWERED_BY = "serving.answered_by"
-_KEY, _VERSION = KEY.encode(), VERSION.encode()
+# Key of a scope: what outcomes of the request will name it by; "" where nothing of it is kept.
+ID = "serving.request_id"
+_VERSION, _ID = VERSION.encode(), REQUEST_ID.encode()
 
 
 @dataclass
@@ -123,13 +128,19 @@ class RestApi:
         try:
             if not path[:4].lower().startswith("/v1/"):
                 return await self._operations(method, path, scope)
-            if method == "OPTIONS" and (self._options.cors or _has_header(scope, b"origin")):
+            if method == "OPTIONS" and (self._options.cors or has_header(scope, b"origin")):
                 return Reply(200, [*self._headers[1:], (b"content-length", b"0")], b"")
             route = self._route(method, path)
             body = await self._body(scope, receive) if method == "POST" else b""
             size = len(body)
             router = self._handlers.router
-            visit = router.visit(route.spec, lambda: _key_of(scope)) if router.splits and body else None
+            asks = body and route.action != "feedback"
+            scope[ID] = request_id = self._handlers.request_id() if asks else ""
+            visit = (
+                router.visit(route.spec, lambda: key_of(scope), request_id)
+                if router.splits and asks
+                else None
+            )
             if visit is None:
                 answer = await self._answer(route, body, scope)
             else:
@@ -151,7 +162,7 @@ class RestApi:
             error = Internal("The server failed on this request; its log says why")
             answer, status = answers.error_body(error.message), 500
         self._count(route, method, path, status, error, started, size, scope)
-        if len(answer) > THREAD_BYTES and _accepts_gzip(scope):
+        if len(answer) > THREAD_BYTES and accepts_gzip(scope):
             return await self._in_thread(self._reply, scope, status, answer)
         return self._reply(scope, status, answer, close=close)
 
@@ -170,6 +181,8 @@ class RestApi:
             return await self._predict(route.spec, body, scope, visit)
         if route.action in ("classify", "regress"):
             return await self._examples(route, body, scope, visit)
+        if route.action == "feedback":
+            return await self._feedback(route.spec.name, body)
         if not route.spec.name:
             raise InvalidArgument("Missing model name in request.")
         if route.action == "metadata":
@@ -223,7 +236,7 @@ class RestApi:
         handle, signature, arrays, style = call
         scope[ANSWERED_BY] = handle.id.version
         outputs = await self._handlers.predict_arrays(
-            handle, signature, arrays, self._options.timeout_s, visit
+            handle, signature, arrays, self._options.timeout_s, visit, scope[ID]
         )
         # A string of an object array counts as a pointer: most are longer.
         if sum(array.nbytes for array in (*outputs.values(), *arrays.values())) <= THREAD_BYTES // 8:
@@ -283,9 +296,14 @@ class RestApi:
         request = await self._in_thread(call) if large else call()
         run = self._handlers.classify if route.action == "classify" else self._handlers.regress
         write = answers.classify_response if route.action == "classify" else answers.regress_response
-        response = await run(request, self._options.timeout_s, visit)
+        response = await run(request, self._options.timeout_s, visit, scope[ID])
         scope[ANSWERED_BY] = response.model_spec.version.value
         return await self._in_thread(write, response.result) if large else write(response.result)
+
+    async def _feedback(self, name: str, body: bytes) -> bytes:
+        parse = documents.parse
+        document = parse(body) if len(body) <= THREAD_BYTES else await self._in_thread(parse, body)
+        return answers.dumps({"kept": await self._handlers.feedback(name, document)})
 
     def _status_json(self, spec: Spec) -> bytes:
         request = protos.get_model_status_pb2.GetModelStatusRequest()
@@ -338,9 +356,11 @@ class RestApi:
         version = scope.get(ANSWERED_BY)
         if version is not None and status == 200:
             headers = [*headers, (_VERSION, b"%d" % version)]
+            if scope[ID]:
+                headers = [*headers, (_ID, scope[ID].encode())]
         if status == 503:
             headers = [*headers, (b"retry-after", RETRY_AFTER_S)]
-        if len(body) >= GZIP_MIN_BYTES and _accepts_gzip(scope):
+        if len(body) >= GZIP_MIN_BYTES and accepts_gzip(scope):
             body = gzip.compress(body, 1)
             headers = [*headers, (b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
         return Reply(status, [*headers, (b"content-length", b"%d" % len(body))], body, close)
@@ -362,25 +382,6 @@ class RestApi:
                 entry="REST", method=f"{method} {path}", model=name, status=status, seconds=seconds,
                 bytes_in=size, peer=f"{client[0]}:{client[1]}" if client else "",
             )  # fmt: skip
-
-
-def _has_header(scope: dict[str, Any], wanted: bytes) -> bool:
-    return any(name == wanted for name, _ in scope["headers"])
-
-
-def _key_of(scope: dict[str, Any]) -> str | None:
-    """What the caller says in `x-viaduct-key`: who asks, to whom the same version should answer."""
-    for name, value in scope["headers"]:
-        if name == _KEY:
-            return str(value.decode("utf-8", "replace"))
-    return None
-
-
-def _accepts_gzip(scope: dict[str, Any]) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"accept-encoding":
-            return b"gzip" in value.lower()
-    return False
 
 
 def _json(message: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.telemetry.request_log import RequestLogger
-from serving.wire import messages, model_spec, protos, tensors
+from serving.wire import feedback, messages, model_spec, protos, tensors
 from serving.wire.arrays import Array
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,8 @@ def predict_request(name: str, version: int, signature: str, inputs: Mapping[str
     return request
 
 
-def prediction_log(rpc: str, request: Any, response: Any, rate: float) -> bytes:
-    """The serialized PredictionLog of one call."""
+def prediction_log(rpc: str, request: Any, response: Any, rate: float, request_id: str = "") -> bytes:
+    """The serialized PredictionLog of one call, and behind it the id that its answer bore."""
     log = protos.prediction_log_pb2.PredictionLog()
     part = getattr(log, _FIELDS[rpc])
     part.request.MergeFromString(request.SerializeToString())
@@ -55,7 +55,7 @@ def prediction_log(rpc: str, request: Any, response: Any, rate: float) -> bytes:
     spec = part.request.tasks[0].model_spec if rpc == "MultiInference" else part.request.model_spec
     log.log_metadata.model_spec.CopyFrom(spec)
     log.log_metadata.sampling_config.sampling_rate = rate
-    data: bytes = log.SerializeToString()
+    data: bytes = log.SerializeToString() + feedback.LogId(request_id=request_id).SerializeToString()
     return data
 
 
@@ -107,13 +107,20 @@ class PredictionLogs:
     def __bool__(self) -> bool:
         return bool(self._loggers)
 
-    def log(self, name: str, rpc: str, request: Callable[[], Any], response: Callable[[], Any]) -> None:
+    def log(
+        self,
+        name: str,
+        rpc: str,
+        request: Callable[[], Any],
+        response: Callable[[], Any],
+        request_id: str = "",
+    ) -> None:
         """Offers one call to its model's logger; never waits. The callables run later, on its thread."""
         entry = self._loggers.get(name)
         if entry is None:
             return
         (_, rate), target = entry
-        target.log(lambda: prediction_log(rpc, request(), response(), rate))
+        target.log(lambda: prediction_log(rpc, request(), response(), rate, request_id))
 
     def close(self) -> None:
         for _, target in self._loggers.values():

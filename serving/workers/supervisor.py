@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from serving import options
+from serving.ab.keeper import Keeper
 from serving.beginning import begin_models
 from serving.errors import ServingError
 from serving.flags import UsageError
@@ -70,6 +71,7 @@ class Supervisor:
         settings.choose = steering.choose
         self.models = Models(self._fleet, settings)
         self._controller = Controller(steering, self.models.source, self._fleet, self._counted)
+        self._keeper = Keeper(self.models.source.base_paths)
         self._watcher = Watcher(self.models.source.base_paths, self.models.source.kick)
         self._workers: dict[int, Worker] = {}
         self._hasty: dict[int, int] = {}
@@ -108,6 +110,7 @@ class Supervisor:
             begin_models(self._flags, self.models, self._config, self._watcher)
             if self._flags.file_system_poll_wait_seconds > 0:
                 self._controller.start()
+                self._keeper.start()
             self._loop()
         finally:
             self._stop()
@@ -193,6 +196,7 @@ class Supervisor:
         for worker in workers:
             worker.send("stop")
         self._watcher.stop()
+        self._keeper.stop()
         self._controller.stop()
         self.models.source.stop()
         deadline = time.monotonic() + self._flags.drain_seconds + 20.0

@@ -20,6 +20,7 @@ import pytest
 from pipelines.base import whole
 from pipelines.base.paths import CHECKOUT
 from tests.conftest import missing
+from tests.dashboards.synthetic import releases
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHROMIUM = "/usr/bin/chromium"
@@ -175,6 +176,41 @@ def test_every_page_opens_without_complaint(
         assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == [], name
         page.evaluate(axe)
         assert page.evaluate(VIOLATIONS) == [], name
+
+
+@pytest.mark.parametrize("look", ["wide-light", "narrow-dark"])
+def test_releases_and_ab_tests_open_without_complaint(
+    synthetic: Any, tmp_path: Path, page_of: Any, axe: str, look: str
+) -> None:
+    releases.add(tmp_path, synthetic.Builder(tmp_path))
+    command = [sys.executable, "-m", "dashboards.main", "--home", str(tmp_path), "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
+    assert server.stdout is not None
+    (address,) = re.findall(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
+    width, height, scheme = LOOKS[look]
+    page, complaints = page_of(width, height, scheme)
+    folder = SHOTS / "releases" / look
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for name, query in (
+            ("list", ""),
+            ("release", "?model=card_fraud&release=1"),
+            ("test", "?model=card_fraud"),
+        ):
+            page.goto(f"{address}/releases{query}")
+            for figure in page.locator("figure.chart .plot").all():
+                figure.scroll_into_view_if_needed()
+                figure.locator(".main-svg").first.wait_for(timeout=30_000)
+            page.evaluate("scrollTo(0, 0)")
+            page.screenshot(path=str(folder / f"{name}.png"), full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            assert not complaints, f"{name}: {complaints}"
+            assert page.evaluate(CONTRAST) == [], name
+            page.evaluate(axe)
+            assert page.evaluate(VIOLATIONS) == [], name
+    finally:
+        server.terminate()
+        server.wait(60)
 
 
 def test_tables_sort_and_filter_from_the_keyboard(address: str, page_of: Any) -> None:
