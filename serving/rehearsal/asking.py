@@ -16,6 +16,7 @@ from serving.bench.payload import grpc_payload
 from serving.client import request_logs
 from serving.client.log_files import LogFile, log_files, rate_of
 from serving.client.protocol import Spec
+from serving.telemetry.request_log import frame
 from serving.wire import protos
 
 MOST_REQUESTS = 200
@@ -48,7 +49,9 @@ def recorded(logs: str | Path, model: str) -> Requests | None:
         return None
     rate = rate_of(files, weight)
     payloads = evenly(list(found), MOST_REQUESTS)
-    return Requests(payloads, min(rate or 0.0, MOST_RATE), rate is not None, f"{len(found)} recorded requests")
+    return Requests(
+        payloads, min(rate or 0.0, MOST_RATE), rate is not None, f"{len(found)} recorded requests"
+    )
 
 
 def of_rows(rows: str | Path, model: str, signature: str, name: str, rate: float) -> Requests:
@@ -68,7 +71,7 @@ def warm_up(payloads: Sequence[bytes], most: int = 20) -> bytes:
     for payload in evenly(list(payloads), most):
         log = protos.prediction_log_pb2.PredictionLog()
         log.predict_log.request.MergeFromString(payload)
-        found.append(request_logs.frame(log.SerializeToString(deterministic=True)))
+        found.append(frame(log.SerializeToString(deterministic=True)))
     return b"".join(found)
 
 

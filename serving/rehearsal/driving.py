@@ -90,7 +90,13 @@ def _connect(address: str) -> list[Connection]:
 
 
 async def _slice(
-    arm: Arm, lines: list[Connection], messages: list[bytes], turn: int, pace: float, rate: float, seconds: float
+    arm: Arm,
+    lines: list[Connection],
+    messages: list[bytes],
+    turn: int,
+    pace: float,
+    rate: float,
+    seconds: float,
 ) -> None:
     begin = time.perf_counter() + 0.01
     asked = [
@@ -105,7 +111,13 @@ async def _slice(
 
 
 async def _one(
-    arm: Arm, lines: list[Connection], messages: list[bytes], turn: int, due: float | None, *, counted: bool = True
+    arm: Arm,
+    lines: list[Connection],
+    messages: list[bytes],
+    turn: int,
+    due: float | None,
+    *,
+    counted: bool = True,
 ) -> tuple[float, int, bytes] | None:
     """(seconds from when it was due, which request, the answer); None where it failed."""
     number = turn % len(messages)

@@ -49,7 +49,9 @@ def run(terms: Terms) -> dict[str, Any]:
         try:
             candidate = Arm(stack.enter_context(Stage(terms.model, terms.candidate, terms.load_s)))
         except StageError as error:
-            return _told([Bar("load", False, None, f"the version cannot be served: {error}")], current, None, [])
+            return _told(
+                [Bar("load", False, None, f"the version cannot be served: {error}")], current, None, []
+            )
         arms, note = [candidate], ""
         if current is not None:
             try:
@@ -77,14 +79,16 @@ def _requests(terms: Terms, stage: Stage) -> Requests:
     signature = signatures.get(terms.signature)
     if signature is None or len(signature.inputs) != 1 or not terms.rows:
         raise NoRequests(
-            f"{terms.model} has no recorded requests in {terms.logs or 'any folder'}, and rows of the evaluation fit no "
-            f"signature {terms.signature!r} with one input; it has {', '.join(sorted(signatures))}."
+            f"{terms.model} has no recorded requests in {terms.logs or 'any folder'}, and rows of the evaluation fit "
+            f"no signature {terms.signature!r} with one input; it has {', '.join(sorted(signatures))}."
         )
     (name,) = signature.inputs
     return asking.of_rows(terms.rows, terms.model, terms.signature, name, terms.rate)
 
 
-def _told(bars: list[Bar], current: Path | None, requests: Requests | None, arms: list[Arm]) -> dict[str, Any]:
+def _told(
+    bars: list[Bar], current: Path | None, requests: Requests | None, arms: list[Arm]
+) -> dict[str, Any]:
     names = ("current", "candidate")[-len(arms) :] if arms else ()
     return {
         "passed": all(bar.passed for bar in bars),
@@ -95,7 +99,9 @@ def _told(bars: list[Bar], current: Path | None, requests: Requests | None, arms
         "observed": bool(requests and requests.observed),
         "source": requests.source if requests else "",
         "slices": {
-            name: [[one.pace, len(one.latencies), round(one.p99 * 1e3, 3)] for one in arm.slices if one.latencies]
+            name: [
+                [one.pace, len(one.latencies), round(one.p99 * 1e3, 3)] for one in arm.slices if one.latencies
+            ]
             for name, arm in zip(names, arms, strict=True)
         },
     }
