@@ -73,6 +73,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *TFX,
         FORESTS,
     ),
+    # The closed loop reads what a server logged, and its release's files.
+    "pipelines.base.watching": (
+        *RECORDS,
+        f"{B}.answer",
+        f"{B}.lineage",
+        "serving.client",
+        "serving.release.commands",
+        "serving.release.folder",
+        "serving.telemetry.request_log",
+        "serving.wire",
+        "numpy",
+    ),
     # Makes projects about a user's own file; nothing at work imports it.
     "pipelines.base.newdata": (B, "components", "pyarrow", "pandas", "numpy", "sklearn", "threadpoolctl"),
     # A project: its own folder, the base, components, and what its model is made of.

@@ -15,12 +15,12 @@ from typing import Literal
 
 from pipelines.base.csv_reading import CsvReading
 from pipelines.base.errors import ProjectError, close_match
-from pipelines.base.rollout import Rehearsal, Release
+from pipelines.base.rollout import Rehearsal, Release, Watch
 from pipelines.base.rollout import require as _require
 
 __all__ = [
     "FULL", "ON_DATA", "PROFILES", "QUICK", "SAMPLE", "Bar", "DataSource", "Evaluation", "Profile", "Project",
-    "Rehearsal", "Release", "Scalar", "Variant",
+    "Rehearsal", "Release", "Scalar", "Variant", "Watch",
 ]  # fmt: skip
 
 Scalar = bool | int | float | str
@@ -173,6 +173,7 @@ class Project:
     `csv` is how its CSV files are written, where that is not the usual way.
     With a `release` a pushed version takes no traffic until the server gives it some; None: all at once. With a
     `rehearsal` a blessed model is tried on a server of its own before it is pushed; None: it is not.
+    `watch` is how `viaduct watch` looks after the served model; None: by its usual terms, and no DAG does.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Project:
     csv: CsvReading = field(default_factory=CsvReading)
     release: Release | None = None
     rehearsal: Rehearsal | None = None
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         owner = f"Project({self.name!r})"

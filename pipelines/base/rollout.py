@@ -120,3 +120,28 @@ class Rehearsal:
             "latency_ratio": self.latency_ratio, "memory_ratio": self.memory_ratio, "memory_mb": self.memory_mb,
             "parity": self.parity, "load_s": self.load_minutes * 60,
         }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How the served model is looked after (`viaduct watch P`): what counts as drift, and when a new one is trained.
+
+    A window is `rows` logged rows that one version answered; a feature that is beyond its bound in `windows` windows in
+    a row is an alarm. A new model is trained `on_drift`, after `new_rows` rows in new spans, or `every_hours` (None:
+    never for that reason); never within `cooldown_hours` of the last start or while a release is in flight.
+    """
+
+    rows: int = 1000
+    windows: int = 3
+    on_drift: bool = True
+    new_rows: int | None = None
+    every_hours: float | None = None
+    cooldown_hours: float = 24.0
+
+    def __post_init__(self) -> None:
+        require(self.rows >= 20, "Watch", "rows", self.rows, "20 or more")
+        require(self.windows >= 1, "Watch", "windows", self.windows, "1 or more")
+        require(self.cooldown_hours >= 0, "Watch", "cooldown_hours", self.cooldown_hours, "0 or more")
+        for name in ("new_rows", "every_hours"):
+            got = getattr(self, name)
+            require(got is None or got > 0, "Watch", name, got, "None or a positive number")

@@ -215,7 +215,9 @@ class Folder:
 
     def ask(self, what: dict[str, Any]) -> Path:
         """Leaves a command for the controller; the path of its answer."""
-        name = f"{os.getpid()}-{secrets.token_hex(8)}"  # the journal keeps it: no other may ever have the same
+        name = (
+            f"{os.getpid()}-{secrets.token_hex(8)}"  # the journal keeps it: no other may ever have the same
+        )
         write(self.path / "asks" / f"{name}.json", json.dumps(what))
         return self.path / "asks" / f"{name}.answer"
 

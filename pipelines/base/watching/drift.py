@@ -109,7 +109,7 @@ def distance(scale: Scale, one: Array, other: Array) -> float:
     middle = (p + q) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = [np.where(x > 0, x * np.log2(x / middle), 0.0) for x in (p, q)]
-    return float(np.clip(sum(terms).sum() / 2, 0.0, 1.0))
+    return float(np.clip(np.sum(terms) / 2, 0.0, 1.0))
 
 
 def judge(known: Reference, window: Mapping[str, Column], weights: Sequence[float]) -> list[Drift]:

@@ -21,7 +21,9 @@ def rows(random, count, shift=0.0, rare=0.02):
     made |= {"flag": (random.random(count) < rare).astype(float)}
     listed = {name: [float(v) for v in values] for name, values in made.items()}
     holes = random.random(count) < 0.2
-    listed["holed"] = [None if hole else float(v) for hole, v in zip(holes, random.normal(size=count), strict=True)]
+    listed["holed"] = [
+        None if hole else float(v) for hole, v in zip(holes, random.normal(size=count), strict=True)
+    ]
     listed["word"] = [str(v) for v in random.choice(list("abcde"), count, p=[0.5, 0.3, 0.15, 0.04, 0.01])]
     listed["many"] = [f"id{v}" for v in random.integers(0, 300, count)]
     return listed

@@ -102,7 +102,9 @@ def pushed(base):
 
 
 @pytest.mark.parametrize("ends", COURSES)
-def test_a_controller_that_is_killed_between_two_writes_is_followed_by_one_that_ends_the_release(tmp_path, ends):
+def test_a_controller_that_is_killed_between_two_writes_is_followed_by_one_that_ends_the_release(
+    tmp_path, ends
+):
     course, killed = COURSES[ends], 0
     for number in range(MOST):
         base = tmp_path / str(number)
