@@ -15,6 +15,8 @@ from pipelines.base.errors import ViaductError
 from pipelines.base.paths import CHECKOUT, Paths
 from pipelines.cli_arguments import model_argument
 
+DUE = 3
+
 if TYPE_CHECKING:
     from pipelines.base.watching.loop import Watcher
 
@@ -27,6 +29,11 @@ def define_watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", action="store_true", help="what was seen so far; looks at nothing new")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what is due and train nothing (with --once: exit code 3)"
+    )
+    parser.add_argument(
+        "--hand-over",
+        action="store_true",
+        help="leave what is due to the caller: it counts as begun, and with --once the exit code is 3",
     )
     parser.add_argument("--every", type=float, default=60.0, metavar="S", help="seconds between looks (60)")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="request logs (HOME/request-logs)")
@@ -56,8 +63,10 @@ def _watch(options: argparse.Namespace) -> int:
             kept, said, due = watcher.look()
             _say(watcher, kept, said, options.json)
             code = 0
-            if due.now and options.dry_run:
-                code = 3
+            if due.now and (options.dry_run or options.hand_over):
+                code = DUE
+                if options.hand_over:
+                    watcher.begin(due.reason)
             elif due.now:
                 code = _train(watcher, due.reason)
             if options.once:

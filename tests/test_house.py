@@ -147,6 +147,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.home",
         f"{B}.live",
         f"{B}.stack",
+        "serving.release.command",
+        "serving.release.folder",
         "airflow",
         "asgiref",
         "psycopg2",

@@ -81,7 +81,8 @@ def scale_of(column: Column) -> Scale | None:
     if any(isinstance(value, str) for value in known):
         frequent = Counter(str(value) for value in known).most_common(MOST_VALUES)
         return Scale(values={value: number for number, (value, _) in enumerate(frequent, start=1)})
-    numbers = np.unique(np.array(known, np.float64))
-    inner = numbers if len(numbers) <= BINS else np.quantile(known, np.linspace(0, 1, BINS + 1)[:-1])
+    floats = np.array(known, np.float64)
+    numbers = np.unique(floats)
+    inner = numbers if len(numbers) <= BINS else np.quantile(floats, np.linspace(0, 1, BINS + 1)[:-1])
     edges = np.unique([*inner, np.nextafter(numbers[-1], np.inf)])
     return Scale(edges=tuple(float(edge) for edge in edges))
