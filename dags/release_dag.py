@@ -8,6 +8,7 @@ decides; this shows it, asks, and fails where a version was rolled back. Nothing
 from __future__ import annotations
 
 import datetime
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def build(card: Project) -> DAG:
         if card.release.approve and step == len(shares) - 2:
             tasks.append(ReleaseApproval(task_id="approval", project=card.name, dag=dag))
         tasks.append(ReleaseStep(task_id=step_name(shares[step]), project=card.name, step=step, dag=dag))
-    for one, other in zip(tasks, tasks[1:], strict=False):
+    for one, other in itertools.pairwise(tasks):
         one.set_downstream(other)
     return dag
 
@@ -114,17 +115,18 @@ class ReleaseApproval(ApprovalOperator):
             self.log.info("The release has ended (%s); there is nothing to approve.", now.state)
             return None
         self.body = (
-            f"Version {version}: {now.state}, {now.why}.\n\n`viaduct release {self.project} --status` tells the judge's "
-            f"numbers. [Serving page]({links.url('serving')})"
+            f"Version {version}: {now.state}, {now.why}.\n\n`viaduct release {self.project} --status` tells "
+            f"the judge's numbers. [Serving page]({links.url('serving')})"
         )
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         answer = super().execute_complete(context, event)
         approved = answer["chosen_options"][0] == self.APPROVE
-        person = event.get("responded_by_user") or {}
+        person = event.get("responded_by_user")
+        name = person.get("name") if isinstance(person, dict) else person
         told(
-            self.project, "approve" if approved else "rollback", str(person.get("name") or "Airflow"),
+            self.project, "approve" if approved else "rollback", str(name or "Airflow"),
             f"{'yes' if approved else 'no'} in Airflow's run {context['dag_run'].run_id}",
         )  # fmt: skip
         return answer

@@ -20,7 +20,7 @@ from dags import ir_dag  # noqa: E402
 
 
 def _dags(wanted: str | None) -> dict[str, DAG]:
-    """The DAGs of the project of the one called `wanted`, or all; a project's name may be any word, so nothing else is global here."""
+    """The DAGs of the project that `wanted` is of, or all; a name may be any word, so nothing else is global here."""
     made: dict[str, DAG] = {}
     project = wanted and wanted.partition(".")[0]
     for name in ir_dag.wanted(ir_dag.committed(), project):

@@ -48,8 +48,6 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     savedmodels.scaled(root / "served" / "1", 1)
     savedmodels.scaled(root / "good", 2)
     savedmodels.unsteady(root / "failing", 2, errors=0.2)
-    savedmodels.unsteady(root / "slow", 2, slow=0.5)
-    savedmodels.examples(root / "examples")
     return root
 
 
