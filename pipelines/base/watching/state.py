@@ -59,14 +59,15 @@ def waiting(folder: Path, state: State) -> list[Row]:
 def save(folder: Path, state: State, rows: list[Row] | None = None) -> None:
     """Writes the state; with `rows` those that wait, under the next generation."""
     folder.mkdir(parents=True, exist_ok=True)
-    before = folder / f"waiting-{state.generation}.tfrecord"
     if rows is not None:
         state.generation += 1
         windows.keep(folder / f"waiting-{state.generation}.tfrecord", rows)
     state.windows, state.alarms = state.windows[-KEPT:], state.alarms[-KEPT:]
     whole.write(folder / STATE, json.dumps(dataclasses.asdict(state), indent=1))
-    if rows is not None:
-        before.unlink(missing_ok=True)
+    # Also those that a process left which was killed before this line.
+    for file in folder.glob("waiting-*.tfrecord"):
+        if file.name != f"waiting-{state.generation}.tfrecord":
+            file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

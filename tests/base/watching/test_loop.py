@@ -128,6 +128,9 @@ def test_a_watch_that_is_killed_at_any_write_reads_nothing_twice_and_loses_nothi
             break
         killed += 1
     assert killed == 4
+    # What the last of them left goes with the next look that reads something.
+    write_log(paths.request_logs, 4, rows(1))
+    kept, _, _ = watch.look()
     assert [p.name for p in sorted(watch.folder.glob("waiting-*"))] == [f"waiting-{kept.generation}.tfrecord"]
 
 
