@@ -38,6 +38,11 @@ def task_failed(context: Any) -> None:
     _tell(describe(context))
 
 
+def release_failed(context: Any) -> None:
+    """A task beside the projects' runs failed, as one of a release: there is no run folder to write to."""
+    _tell(describe(context))
+
+
 async def deadline_missed(context: Any) -> None:
     """The run has not ended in time; `context` holds the run as the REST API tells it."""
     try:

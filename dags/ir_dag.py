@@ -63,6 +63,21 @@ def build(project: str) -> DAG:
     return dag
 
 
+def beside(project: str) -> list[DAG]:
+    """The DAGs that look after a project's pushed model, where its card asks for them."""
+    card = _card(project)
+    found = []
+    if card.release is not None:
+        from dags import release_dag
+
+        found.append(release_dag.build(card))
+    if card.watch is not None:
+        from dags import retraining_dag
+
+        found.append(retraining_dag.build(card))
+    return found
+
+
 def _ask_before(pusher: NodeOperator, card: Project, dag: DAG) -> None:
     from dags.approval import TASK_ID, PushApproval
 
@@ -219,6 +234,7 @@ def broken(names: list[str]) -> dict[str, str]:
     for name in names:
         try:
             build(name)
+            beside(name)
         except Exception as error:
             problems[name] = (
                 str(error) if isinstance(error, ProjectError) else f"{_where(name, error)}: {error!r}"

@@ -1,4 +1,5 @@
-"""Airflow's DAG file: one DAG per project, from the project's card and committed ir.json.
+"""Airflow's DAG file: one DAG per project, from the project's card and committed ir.json; and for cards that ask,
+`<project>.release` and `<project>.retraining`.
 
 A project that is broken has no DAG here and an import error in viaduct_broken.py, so the others go on: Airflow
 stops scheduling every DAG of a file that has an import error.
@@ -19,13 +20,15 @@ from dags import ir_dag  # noqa: E402
 
 
 def _dags(wanted: str | None) -> dict[str, DAG]:
-    """The DAG called `wanted`, or all of them; a project's name may be any word, so nothing else is global here."""
+    """The DAGs of the project that `wanted` is of, or all; a name may be any word, so nothing else is global here."""
     made: dict[str, DAG] = {}
-    for name in ir_dag.wanted(ir_dag.committed(), wanted):
+    project = wanted and wanted.partition(".")[0]
+    for name in ir_dag.wanted(ir_dag.committed(), project):
         try:
             made[name] = ir_dag.build(name)
+            made |= {dag.dag_id: dag for dag in ir_dag.beside(name)}
         except Exception:
-            if name == wanted:
+            if name == project:
                 raise
     return made
 

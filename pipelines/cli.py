@@ -25,6 +25,7 @@ from pipelines.cli_projects import define_check, define_data, define_list, defin
 from pipelines.cli_results import define_lineage, define_predict, define_runs
 from pipelines.cli_run import define_compile, define_node, define_run
 from pipelines.cli_schema import define_schema, define_validate
+from pipelines.cli_watch import define_watch
 
 PASSED_ON: dict[str, tuple[str, str]] = {
     # command: (module:function taking argv, help). The rooms own these flags.
@@ -141,6 +142,8 @@ def _serve_flags(argv: list[str]) -> list[str]:
         flags.append("--port=8500")
     if not any(flag.startswith("--rest_api_port") for flag in argv):
         flags.append("--rest_api_port=8501")
+    if (card.watch or card.rehearsal) and not any(flag.startswith("--request_log_dir") for flag in argv):
+        flags.append(f"--request_log_dir={paths.request_logs}")
     return flags + argv[1:]
 
 
@@ -192,6 +195,10 @@ DEFINED: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "lineage": (define_lineage, "from a model back to its data"),
     "predict": (define_predict, "ask a served model"),
     "play": (define_play, "let a served agent play, and write a GIF of it"),
+    "watch": (
+        define_watch,
+        "hold what a served model is asked against what it learnt from; train anew when due",
+    ),
     "new": (define_new, "a new working project from the template"),
     "du": (define_du, "what takes the space under HOME, by project and kind"),
     "gc": (define_gc, "what may go of old runs' files and why the rest stays; take it away, put it back"),

@@ -17,7 +17,7 @@ MODULE_LINES, FUNCTION_LINES = 400, 60
 B = "pipelines.base"
 # Standard library only, and so for every room but the server.
 LEAVES = (f"{B}.errors", f"{B}.whole", f"{B}.alias", f"{B}.csv_reading")
-CARDS = (*LEAVES, f"{B}.paths", f"{B}.project", f"{B}.settings", f"{B}.registry")
+CARDS = (*LEAVES, f"{B}.paths", f"{B}.project", f"{B}.rollout", f"{B}.settings", f"{B}.registry")
 # What reads compiled pipelines, runs and data; nothing heavy is imported at their top.
 RECORDS = (
     *CARDS,
@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipelines.base.alias": ("-", f"{B}.errors"),
     "pipelines.base.csv_reading": ("-", f"{B}.errors"),
     "pipelines.base.paths": ("-", *LEAVES),
-    "pipelines.base.project": ("-", *LEAVES),
+    "pipelines.base.project": ("-", *LEAVES, f"{B}.rollout"),
+    "pipelines.base.rollout": ("-", *LEAVES),
     "pipelines.base.settings": ("-", *LEAVES, f"{B}.project"),
     "pipelines.base.registry": ("-", *CARDS),
     "pipelines.base.directions": ("-", *CARDS),
@@ -71,6 +72,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *LEARNING,
         *TFX,
         FORESTS,
+    ),
+    # The closed loop reads what a server logged, and its release's files.
+    "pipelines.base.watching": (
+        *RECORDS,
+        f"{B}.answer",
+        f"{B}.lineage",
+        "serving.client",
+        "serving.release.commands",
+        "serving.release.folder",
+        "serving.telemetry.request_log",
+        "serving.wire",
+        "numpy",
     ),
     # Makes projects about a user's own file; nothing at work imports it.
     "pipelines.base.newdata": (B, "components", "pyarrow", "pandas", "numpy", "sklearn", "threadpoolctl"),
@@ -149,6 +162,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.home",
         f"{B}.live",
         f"{B}.stack",
+        "serving.release.command",
+        "serving.release.folder",
         "airflow",
         "asgiref",
         "psycopg2",
@@ -203,6 +218,20 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # What users did: files and arithmetic beside the releases that divide them.
     "serving.ab": ("serving.errors", "serving.release", "numpy"),
     "serving.ab.outcomes": ("-",),
+    # A version on a server of its own before it is pushed; a program, which a pipeline's node starts.
+    "serving.rehearsal": (
+        *WIRE,
+        "serving.bench.http2",
+        "serving.bench.load",
+        "serving.bench.payload",
+        "serving.client",
+        "serving.engine.op_libraries",
+        "serving.release.commands",
+        "serving.release.folder",
+        "serving.release.shadow",
+        "serving.telemetry.request_log",
+        "tensorflow",
+    ),
     "serving.rest": (
         *WIRE,
         "serving.engine",

@@ -14,7 +14,7 @@ from tfx import types
 from tfx.components.pusher import executor as tfx_pusher
 from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import proto_utils
+from tfx.utils import path_utils, proto_utils
 
 from components.model_pusher.pushing import push
 from pipelines.base import whole
@@ -24,7 +24,17 @@ RELEASE_FLAG = "--release_plan="
 
 
 class Executor(tfx_pusher.Executor):
-    """Idempotent: a model that is already the newest version is not pushed again. Clears up after killed pushes."""
+    """Idempotent: a model that is already the newest version is not pushed again. Clears up after killed pushes.
+
+    Where a rehearsal's blessing holds the model with its warm-up file, that is what is pushed.
+    """
+
+    def GetModelPath(self, input_dict: dict[str, list[types.Artifact]]) -> str:
+        """The folder to push."""
+        for blessing in input_dict.get(standard_component_specs.INFRA_BLESSING_KEY) or ():
+            if blessing.get_int_custom_property("has_model"):
+                return str(path_utils.stamped_model_path(blessing.uri))
+        return str(super().GetModelPath(input_dict))
 
     def Do(
         self,

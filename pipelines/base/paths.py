@@ -6,6 +6,8 @@ HOME/pipelines/<project>/<node>/...     artifacts (TFX's pipeline root; a second
 HOME/runs/<project>/<run_id>/           run.json, ir.json, one log and progress file per node
 HOME/serving/<project>/<version>/       pushed SavedModels (seam 2)
 HOME/serving/<project>.<kind>/...       the same of what is no production model: samples, variants (production.py)
+HOME/request-logs/                      what served models were asked (sampled), where a server is told to log there
+HOME/watch/<served name>/                what `viaduct watch` has seen of them
 HOME/warehouse/<project>/<query>/       what runs on a query know of it: its text, the number and the digest of its rows
 HOME/data-states/                       what content the files of raw data have, so that none is read twice for it
 HOME/metadata.sqlite                    ML Metadata, unless VIADUCT_METADATA names a server
@@ -113,6 +115,15 @@ class Paths:
     def served(self, name: str) -> Path:
         """The models served under `name`, which production.py makes of a run's settings."""
         return self.home / "serving" / name
+
+    @property
+    def request_logs(self) -> Path:
+        """Where servers log requests; files of all models lie there, each begins with its model's name."""
+        return self.home / "request-logs"
+
+    def watch(self, name: str) -> Path:
+        """What the watch over the model served under `name` remembers."""
+        return self.home / "watch" / name
 
     @property
     def samples(self) -> Path:

@@ -7,7 +7,6 @@ without TensorFlow. The card holds facts; it does not build pipelines.
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -16,16 +15,18 @@ from typing import Literal
 
 from pipelines.base.csv_reading import CsvReading
 from pipelines.base.errors import ProjectError, close_match
+from pipelines.base.rollout import Rehearsal, Release, Watch
+from pipelines.base.rollout import require as _require
+
+__all__ = [
+    "FULL", "ON_DATA", "PROFILES", "QUICK", "SAMPLE", "Bar", "DataSource", "Evaluation", "Profile", "Project",
+    "Rehearsal", "Release", "Scalar", "Variant", "Watch",
+]  # fmt: skip
 
 Scalar = bool | int | float | str
 QUICK, FULL = PROFILES = ("quick", "full")
 SAMPLE = "sample"  # in the name of what was made of made-up data (see production.py)
 ON_DATA = "@data"  # the schedule of a project that starts when a span arrives
-
-
-def _require(condition: bool, owner: str, field_name: str, got: object, expected: str) -> None:
-    if not condition:
-        raise ProjectError(f"{owner}: {field_name} is {got!r}; expected {expected}.")
 
 
 @dataclass(frozen=True)
@@ -162,70 +163,6 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Release:
-    """How the server gives a pushed version its traffic, instead of all at once; serving/README.md says how it judges.
-
-    `steps` are "shadow" and percentages of the requests, the last one 100. A step lasts `step_minutes` unless more is
-    shown sooner; before all traffic it has to be refuted that the version is `margin` times as bad as the one before.
-    What `limit_minutes` do not show is held or rolled back (`on_timeout`). A rate of errors below `tolerable` is no
-    matter; of the shadowed answers at most `max_changed` may have another label (None: any number). With `approve` a
-    person is asked before the last step.
-    """
-
-    steps: str = "shadow,1,5,25,50,100"
-    margin: float = 1.5
-    on_timeout: Literal["hold", "rollback"] = "hold"
-    step_minutes: float = 12.0
-    limit_minutes: float = 60.0
-    tolerable: float = 0.001
-    max_changed: float | None = None
-    approve: bool = False
-
-    def __post_init__(self) -> None:
-        shares = self.shares()
-        growing = all(a < b for a, b in itertools.pairwise(shares))
-        _require(
-            len(shares) > 1 and growing and shares[0] >= 0 and shares[-1] == 1,
-            "Release", "steps", self.steps, "'shadow' and growing percentages, the last one 100",
-        )  # fmt: skip
-        _require(1 < self.margin <= 32, "Release", "margin", self.margin, "a ratio above 1, at most 32")
-        _require(
-            self.on_timeout in ("hold", "rollback"),
-            "Release",
-            "on_timeout",
-            self.on_timeout,
-            "'hold' or 'rollback'",
-        )
-        _require(
-            0 < self.step_minutes <= self.limit_minutes, "Release", "step_minutes, limit_minutes",
-            (self.step_minutes, self.limit_minutes), "minutes, the first not above the second",
-        )  # fmt: skip
-        _require(0 < self.tolerable < 1, "Release", "tolerable", self.tolerable, "a rate between 0 and 1")
-        _require(
-            self.max_changed is None or 0 < self.max_changed < 1,
-            "Release", "max_changed", self.max_changed, "None or a share between 0 and 1",
-        )  # fmt: skip
-
-    def shares(self) -> tuple[float, ...]:
-        """The steps as shares of the requests; the shadow is 0."""
-        try:
-            words = [word.strip() for word in self.steps.split(",")]
-            return tuple(0.0 if word == "shadow" else float(word) / 100 for word in words)
-        except ValueError:
-            raise ProjectError(
-                f"Release: steps is {self.steps!r}; expected words like 'shadow,1,5,25,50,100'."
-            ) from None
-
-    def plan(self) -> dict[str, object]:
-        """The plan as the server reads it (`.release/plan.json` in the served folder)."""
-        return {
-            "shares": list(self.shares()), "margin": self.margin, "on_timeout": self.on_timeout,
-            "step_s": self.step_minutes * 60, "limit_s": self.limit_minutes * 60, "tolerable": self.tolerable,
-            "max_changed": self.max_changed, "approve": self.approve,
-        }  # fmt: skip
-
-
-@dataclass(frozen=True)
 class Project:
     """The card. `name` is the folder, the pipeline, the DAG and the model that is served in production.
 
@@ -235,7 +172,9 @@ class Project:
     `rivals` are metrics of the evaluation that a simpler way reaches on the same rows, with what that way is called.
     `csv` is how its CSV files are written, where that is not the usual way.
     Rows older than `retention_days` are taken away by `viaduct gc`, whatever else would keep them (None: never).
-    With a `release` a pushed version takes no traffic until the server gives it some; None: all at once.
+    With a `release` a pushed version takes no traffic until the server gives it some; None: all at once. With a
+    `rehearsal` a blessed model is tried on a server of its own before it is pushed; None: it is not.
+    `watch` is how `viaduct watch` looks after the served model; None: by its usual terms, and no DAG does.
     """
 
     name: str
@@ -263,6 +202,8 @@ class Project:
     csv: CsvReading = field(default_factory=CsvReading)
     release: Release | None = None
     retention_days: int | None = None
+    rehearsal: Rehearsal | None = None
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         owner = f"Project({self.name!r})"

@@ -19,7 +19,7 @@ from pipelines.base.errors import ProjectError
 from pipelines.base.evaluation import eval_config
 from pipelines.base.paths import Paths, metadata_url
 from pipelines.base.production import push_folder, served_name
-from pipelines.base.project import Project
+from pipelines.base.project import QUICK, Project
 from pipelines.base.settings import Settings
 from pipelines.base.training import PARAMETERS_KEY, SERVED_KEY
 
@@ -33,7 +33,7 @@ NOT_PACKED = ("--sdk_container_image=none",)
 
 
 class Spine(NamedTuple):
-    """The nodes from the ExampleGen to the Pusher, in the order the data flows."""
+    """The nodes from the ExampleGen to the Pusher, in the order the data flows; `rehearsal` where the card asks."""
 
     example_gen: Any
     statistics_gen: Any
@@ -44,6 +44,7 @@ class Spine(NamedTuple):
     resolver: Any
     evaluator: Any
     pusher: Any
+    rehearsal: Any = None
 
 
 def spine(
@@ -67,7 +68,6 @@ def spine(
 
     from components.example_validator.executor import PREPROCESSING_FLAG
     from components.example_validator.executor import Executor as ValidatorExecutor
-    from components.model_pusher.executor import RELEASE_FLAG
     from components.model_pusher.executor import Executor as PusherExecutor
     from components.schema_gen.executor import Executor as SchemaExecutor
     from components.statistics_gen.executor import Executor as StatisticsExecutor
@@ -145,17 +145,18 @@ def spine(
         evaluator = rows_evaluator(project, settings, judged, schema, eval_split, evaluator_module)
 
     # Blessed models go where the model server looks, each under the name of its kind; whole or not at all. Where the
-    # card plans releases, they wait there until the server gives them traffic.
+    # card asks for it they first answer requests on a server of their own, and wait for the server's plan afterwards.
+    rehearsal = rehearse(project, paths, settings, judged, evaluator.outputs["blessing"], eval_split)
     folder = tfx.proto.PushDestination.Filesystem(base_directory=str(push_folder(project, paths, settings)))
     pusher = tfx.components.Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=rehearsal and rehearsal.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(filesystem=folder),
     )
-    plan = [] if project.release is None else [f"{RELEASE_FLAG}{json.dumps(project.release.plan())}"]
-    run_by(pusher, ExecutorClassSpec(PusherExecutor), plan)
-    data_nodes = example_gen, statistics_gen, schema_gen, example_validator
-    return Spine(*data_nodes, transform, trainer, resolver, evaluator, pusher)
+    run_by(pusher, ExecutorClassSpec(PusherExecutor), release_flags(project))
+    data = example_gen, statistics_gen, schema_gen, example_validator
+    return Spine(*data, transform, trainer, resolver, evaluator, pusher, rehearsal)
 
 
 def run_by(component: Any, spec: Any, flags: Sequence[str] = ()) -> None:
@@ -175,6 +176,13 @@ def label_flags(project: Project) -> list[str]:
     made = bool(card.raw_label_key or card.preprocessing)
     label = Label(card.raw_label_key or card.label_key, card.task, card.classes, direct=not made)
     return [f"{LABEL_FLAG}{label.to_json()}"]
+
+
+def release_flags(project: Project) -> list[str]:
+    """What the Pusher is told of the card's plan of releases, as a flag; nothing where it has none."""
+    from components.model_pusher.executor import RELEASE_FLAG
+
+    return [] if project.release is None else [f"{RELEASE_FLAG}{json.dumps(project.release.plan())}"]
 
 
 def rows_evaluator(
@@ -223,6 +231,31 @@ def own_evaluator(
     )
 
 
+def rehearse(
+    project: Project, paths: Paths, settings: Settings, judged: dict[str, Any], blessing: Any, eval_split: str
+) -> Any:
+    """The Rehearsal of a card with `rehearsal`; None without. It asks what was recorded of the served model."""
+    if project.rehearsal is None:
+        return None
+    from components.rehearsal.component import Rehearsal
+
+    terms = {
+        **project.rehearsal.terms(quick=settings.profile == QUICK),
+        "model": served_name(project, paths, settings),
+        "served": str(push_folder(project, paths, settings)),
+        "logs": str(paths.request_logs),
+        "signature": project.evaluation.signature,
+    }
+    return Rehearsal(
+        model=judged["model"],
+        model_blessing=blessing,
+        examples=judged["examples"],
+        terms=terms,
+        split=eval_split,
+        code=source_digest(f"{Rehearsal.__module__.rpartition('.')[0]}.executor"),
+    )
+
+
 def report(project: Project, settings: Settings, nodes: Spine, *, evaluation: bool = False) -> Any:
     """The ReportGen of the project's report.py, beside the spine: a push does not wait for pictures.
 
@@ -262,7 +295,7 @@ def assemble(project: Project, paths: Paths, settings: Settings, nodes: Sequence
     return tfx.dsl.Pipeline(
         pipeline_name=project.name,
         pipeline_root=str(paths.pipeline_root),
-        components=list(nodes),
+        components=[node for node in nodes if node is not None],
         enable_cache=True,
         metadata_connection_config=connection_config(metadata_url(paths.home)),
         beam_pipeline_args=[

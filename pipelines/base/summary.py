@@ -185,6 +185,16 @@ def _blessing(artifact: Any, node_id: str) -> dict[str, Any]:
     return {"blessed": bool(custom_property(artifact, "blessed"))}
 
 
+def _rehearsed(artifact: Any, node_id: str) -> dict[str, Any]:
+    """What a rehearsal showed; a model that missed a bar of it is not blessed after all."""
+    if not custom_property(artifact, "rehearsed"):
+        return {}
+    bars = json.loads(custom_property(artifact, "bars") or "[]")
+    told = {"rehearsal": [{key: bar[key] for key in ("name", "passed", "value", "text")} for bar in bars]}
+    missed = [f"Rehearsal: {bar['name']} missed: {bar['text']}" for bar in bars if not bar["passed"]]
+    return {**told, "warnings": missed, "blessed": False} if missed else told
+
+
 def _pushed(artifact: Any, node_id: str) -> dict[str, Any]:
     pushed = custom_property(artifact, "pushed")
     return {"pushed": custom_property(artifact, "pushed_destination") or "" if pushed else ""}
@@ -221,6 +231,7 @@ READERS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
     "Examples": _examples,
     "ModelEvaluation": _evaluation,
     "ModelBlessing": _blessing,
+    "InfraBlessing": _rehearsed,
     "PushedModel": _pushed,
     "ExampleAnomalies": _anomalies,
 }

@@ -18,15 +18,22 @@ WHATS = ("begin", "stand", *ON_RELEASE)
 
 
 def obey(place: Folder, ask: Path, release: Release | None) -> Release | None:
-    """Does what was asked and answers; the release as it is now. The caller saves it."""
+    """Does what was asked and answers; the release as it is now. The caller saves it.
+
+    A controller may have ended between the two: what stands in the journal is answered, and not done again.
+    """
     what = folders.read(ask)
+    if release is not None and any(line.get("ask") == ask.stem for line in release.journal):
+        place.answer(ask, f"it is done: {release.journal[-1]['state']}", done=True)
+        return release
     try:
         after, text = _done(place, what, release)
     except (PlanError, ValueError, TypeError, KeyError) as error:
         place.answer(ask, str(error) or type(error).__name__, done=False)
         return release
     if after is not None and after is not release:
-        after = dataclasses.replace(after, fence=place.fence)
+        journal = (*after.journal[:-1], {**after.journal[-1], "ask": ask.stem})
+        after = dataclasses.replace(after, fence=place.fence, journal=journal)
         place.save(after)
     place.answer(ask, text, done=True)
     return after

@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import socket
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -214,7 +215,9 @@ class Folder:
 
     def ask(self, what: dict[str, Any]) -> Path:
         """Leaves a command for the controller; the path of its answer."""
-        name = f"{os.getpid()}-{next(_numbers)}"
+        name = (
+            f"{os.getpid()}-{secrets.token_hex(8)}"  # the journal keeps it: no other may ever have the same
+        )
         write(self.path / "asks" / f"{name}.json", json.dumps(what))
         return self.path / "asks" / f"{name}.answer"
 

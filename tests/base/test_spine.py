@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.base import ir, registry, spine
 from pipelines.base.paths import Paths
+from pipelines.base.rollout import Rehearsal
 from pipelines.base.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -109,3 +110,22 @@ def test_one_span_is_read_when_it_was_asked_for(tmp_path: Path) -> None:
     static = given["range_config"].static_range
     assert (static.start_span_number, static.end_span_number) == (4, 4)
     assert given["input_base"] == str(paths.data)
+
+
+def test_a_rehearsal_stands_between_evaluator_and_pusher_for_cards_that_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.card_fraud import pipeline
+
+    asking = dataclasses.replace(registry.get("card_fraud"), rehearsal=Rehearsal(quick_seconds=2.0))
+    monkeypatch.setattr(pipeline, "PROJECT", asking)
+    graph = compiled("card_fraud", tmp_path)
+    upstream = {node.id: set(node.upstream) for node in ir.nodes(graph)}
+    assert {"Evaluator", "Trainer"} <= upstream["Rehearsal"]
+    assert {"Rehearsal", "Evaluator", "Trainer"} <= upstream["Pusher"]
+    (found,) = [
+        n["pipelineNode"] for n in graph["nodes"] if n["pipelineNode"]["nodeInfo"]["id"] == "Rehearsal"
+    ]
+    terms = json.loads(found["parameters"]["parameters"]["terms"]["fieldValue"]["stringValue"])
+    assert (terms["seconds"], terms["signature"]) == (2.0, "serve_examples")
+    assert terms["logs"] == str(tmp_path / "request-logs")

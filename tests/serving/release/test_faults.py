@@ -11,6 +11,9 @@ import pytest
 
 from serving.release import plan as plans
 from serving.release.plan import Plan
+from serving.telemetry.request_log import frame
+from serving.wire import protos
+from tests.serving.fixtures_requests import predict_request
 from tests.serving.processes import ServerProcess, until
 from tests.serving.release.conftest import Callers, asked, versions_of
 
@@ -213,3 +216,46 @@ def test_a_command_while_the_server_is_stopped_is_done_by_the_command(model, cap
         until(lambda: set(versions_of(server, KEYS)) == {"1", "2"})
         assert model.command("--to", "1") == 1
         assert "is being released" in capsys.readouterr().err
+
+
+def test_a_candidate_that_hangs_while_it_loads_is_given_up_at_the_limit_and_callers_never_notice(
+    model, kinds
+):
+    with ServerProcess(*model.flags(), "--drain_seconds=1") as server, Callers(server.url) as callers:
+        assert model.command("--plan", "50,100", "--step", "1", "--limit", "4") == 0
+        aside = model.base / ".push.hanging"
+        shutil.copytree(kinds / "hanging", aside)
+        warm_up(aside)
+        aside.rename(model.base / "2")
+        release = model.becomes("rolled_back", 120)
+        assert release.journal[-1]["why"].startswith("version 2 was not available within")
+        # The next one is released although the thread that loads the hanging one never comes back.
+        model.push(3, "better")
+        until(lambda: callers.answers[200, "3"] > 20, 120)
+        assert callers.failed == {}
+        assert {version for _, version in callers.answers} == {"1", "3"}
+
+
+def warm_up(version):
+    """Makes loading a version run it once."""
+    log = protos.prediction_log_pb2.PredictionLog()
+    log.predict_log.request.MergeFromString(predict_request("m", {"x": [[1.0, 2.0]]}).SerializeToString())
+    file = version / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    file.write_bytes(frame(log.SerializeToString()))
+
+
+def test_a_push_during_a_release_waits_on_the_disk_until_the_one_in_flight_has_ended(model):
+    with ServerProcess(*model.flags()) as server, Callers(server.url) as callers:
+        assert model.command("--plan", "50,100", *LONG) == 0
+        model.push(2, "better")
+        until(lambda: callers.answers[200, "2"] > 20, 120)
+        model.push(3, "good")
+        callers.answers.clear()
+        until(lambda: min(callers.answers[200, "1"], callers.answers[200, "2"]) > 30, 120)
+        assert set(callers.answers) == {(200, "1"), (200, "2")}
+        assert model.command("--promote") == 0
+        until(lambda: model.release().candidate == 3, 120)
+        until(lambda: callers.answers[200, "3"] > 20, 120)
+        assert model.release().baseline == 2
+        assert callers.failed == {}
