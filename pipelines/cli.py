@@ -23,6 +23,7 @@ from pipelines.cli_projects import define_check, define_data, define_list, defin
 from pipelines.cli_results import define_lineage, define_predict, define_runs
 from pipelines.cli_run import define_compile, define_node, define_run
 from pipelines.cli_schema import define_schema, define_validate
+from pipelines.cli_tune import define_tune
 
 PASSED_ON: dict[str, tuple[str, str]] = {
     # command: (module:function taking argv, help). The rooms own these flags.
@@ -172,6 +173,7 @@ DEFINED: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "show": (define_show, "a project's card: model, data, bars, parameters"),
     "data": (define_data, "fetch a project's official data, or write a sample"),
     "run": (define_run, "run a project's pipeline on this machine"),
+    "tune": (define_tune, "look for better hyper-parameters in the space of a project's card"),
     "node": (define_node, "run one node in this process (for workers)"),
     "compile": (define_compile, "compile pipelines to their ir.json"),
     "card": (define_card, "the table of a run's figures in a project's README: show, write, check"),

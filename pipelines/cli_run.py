@@ -42,6 +42,11 @@ def define_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plain", action="store_true", help="plain lines instead of the live table")
     parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="with the parameters that `viaduct tune` chose; --set goes before them",
+    )
+    parser.add_argument(
         "--predict", action="store_true", help="then serve the model once and ask it over gRPC"
     )
     parser.set_defaults(do=_run)
@@ -59,6 +64,11 @@ def _run(options: argparse.Namespace) -> int:
     with view:
         raw = data.locate(card, paths, settings, view.say)
         settings = dataclasses.replace(settings, data=str(raw))
+        if options.tuned:
+            from pipelines.base.tuning import choice
+
+            settings, told = choice.applied(card, paths, settings, said(options))
+            view.say(told)
         mark = run_record.fingerprint(paths, settings, raw)
         waiting = "The same run is under way already; waiting for it to end ..."
         with run_folder.alone(paths, mark, lambda: view.say(waiting)):
@@ -185,22 +195,27 @@ def settings_arguments(parser: argparse.ArgumentParser, *, data: bool = True) ->
 
 def run_settings(card: Project, options: argparse.Namespace) -> Settings:
     """The settings that were asked for. Raises ViaductError, ProjectError for what makes no sense."""
+    return Settings.of(
+        card,
+        options.variant,
+        options.profile,
+        said(options),
+        _csv(card, options),
+        data=_data(card, options),
+        span=options.span,
+        beam_args=tuple(options.beam_arg),
+    )
+
+
+def said(options: argparse.Namespace) -> dict[str, str]:
+    """What `--set` said, by parameter."""
     overrides = {}
     for text in options.set:
         key, equals, value = text.partition("=")
         if not equals:
             raise ViaductError(f"--set is {text!r}; expected KEY=VALUE.")
         overrides[key] = value
-    return Settings.of(
-        card,
-        options.variant,
-        options.profile,
-        overrides,
-        _csv(card, options),
-        data=_data(card, options),
-        span=options.span,
-        beam_args=tuple(options.beam_arg),
-    )
+    return overrides
 
 
 def _csv(card: Project, options: argparse.Namespace) -> dict[str, Any]:

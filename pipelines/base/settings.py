@@ -22,7 +22,8 @@ class Settings:
 
     `parameters` are the variant's, overridden by the profile's, overridden by `--set`. `data` is a file or
     folder with raw data, or '' for HOME/data/<project>. `span` picks one delivery of data (None: the latest). `csv` is
-    the card's, but for what was said for this run.
+    the card's, but for what was said for this run. `search` is what `viaduct tune` looks for, as JSON (see
+    tuning/nodes.py), and '' for a run; `tuned` the folder of the tuned parameters that a run takes, '' for none.
     """
 
     variant: str
@@ -32,6 +33,8 @@ class Settings:
     span: int | None = None
     beam_args: tuple[str, ...] = ()
     csv: CsvReading = field(default_factory=CsvReading)
+    search: str = ""
+    tuned: str = ""
 
     @classmethod
     def of(

@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 
 
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
-    """Training images are MNIST's train-*, the judge's are its t10k-*; nothing is shuffled between them."""
+    """Training images are MNIST's train-*, one in ten of them kept for `tune`; the judge's are its t10k-*.
+
+    Nothing is shuffled between the two.
+    """
     from components.image_example_gen.component import ImageExampleGen, idx_splits
     from components.tflite_exporter.component import TFLiteExporter
 
     given = raw(paths, dataclasses.replace(settings, data=archive.folder_of(paths, settings.data)))
     # Where base finds spans, their pattern goes before MNIST's file names.
     prefix = given["input_config"].splits[0].pattern.removesuffix("*")
-    example_gen = ImageExampleGen(**{**given, "input_config": idx_splits(prefix)}, encoding="raw")
-    nodes = spine(PROJECT, paths, settings, example_gen)
+    example_gen = ImageExampleGen(
+        **{**given, "input_config": idx_splits(prefix)}, encoding="raw", tune_one_in=10
+    )
+    nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
     beside = [report(PROJECT, settings, nodes)]
     if settings.variant == "cnn":
         # A blessed network, as TensorFlow Lite in float and in integers that take pixels as they are.
