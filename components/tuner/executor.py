@@ -13,7 +13,7 @@ from typing import Any
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
-from tfx.utils import json_utils
+from tfx.utils import io_utils, json_utils
 
 from components.tuner import drawing
 from components.user_code import import_function
@@ -59,7 +59,8 @@ class Executor(base_executor.BaseExecutor):
 
 def gather(input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> dict[str, Any]:
     """The task and, as JSON has it: `inputs` (the Trainer's, for TFX's json_utils), `raw` (files of each split but the
-    Evaluator's), `transform_graph`, `custom_config`, `code`, `home`, and `data`, the digest of the examples."""
+    Evaluator's), `schema`, `transform_graph`, `custom_config`, `code` (the task's, or the config's), `home`, and
+    `data`, the digest of the examples."""
     task = json.loads(exec_properties[TASK_KEY])
     config = json.loads(exec_properties[CUSTOM_CONFIG_KEY])
     splits = [*task["train_splits"], *task["tune_splits"]]
@@ -68,14 +69,15 @@ def gather(input_dict: dict[str, list[types.Artifact]], exec_properties: dict[st
     transformed = _files(input_dict[EXAMPLES_KEY], splits)
     files |= {f"transformed/{s}/{Path(f).name}": f for s, found in transformed.items() for f in found}
     return {
+        "code": config.get("code", ""),
         **task,
         "inputs": json_utils.dumps(
             {k: input_dict[k] for k in (EXAMPLES_KEY, TRANSFORM_GRAPH_KEY, SCHEMA_KEY)}
         ),
         "raw": raw,
+        "schema": io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(input_dict[SCHEMA_KEY])),
         "transform_graph": artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
         "custom_config": config,
-        "code": config.get("code", ""),
         "home": os.environ["VIADUCT_HOME"],
         "data": data_state.of_files(files, None),
     }

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.base.digest import source_digest
 from pipelines.base.errors import ProjectError
 from pipelines.base.search import Search
 from pipelines.base.settings import Settings
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from pipelines.base.project import Project
 
 TUNER, TUNED, RESULTS = "Tuner", "Tuned", "TunerResults"
-TUNE_FN = "pipelines.base.tuning.tuner.tune"
+PACKAGE = "pipelines.base.tuning"
+TUNE_FN = f"{PACKAGE}.tuner.tune"
 
 
 def asked(search: Search, trials: int) -> str:
@@ -66,6 +68,8 @@ def tuner(project: Project, settings: Settings, served: str, trainer: Any, evalu
             "and nothing may be chosen there. Give the ExampleGen a split 'tune', and spine(...) tune_split=\"tune\"."
         )
     config = json.loads(trainer.exec_properties["custom_config"])
+    function = project.evaluation.function
+    measuring = source_digest(f"{PACKAGE}.trial", *filter(None, [function.rpartition(".")[0]]))
     given = {
         **task,
         "project": project.name,
@@ -73,13 +77,14 @@ def tuner(project: Project, settings: Settings, served: str, trainer: Any, evalu
         "variant": settings.variant,
         "profile": settings.profile,
         "defaults": config["parameters"],
+        # Of what trains and measures a trial; of what chooses, which makes no trial another one.
+        "code": config["code"] + measuring,
+        "choosing": source_digest(f"{PACKAGE}.tuner"),
         "run_fn": trainer.exec_properties["run_fn"],
         "train_splits": _splits(trainer, "train_args"),
         "tune_splits": tune_splits,
-        "function": project.evaluation.function,
-        "evaluation": ""
-        if project.evaluation.function
-        else _one_metric(project, settings, task["search"]["metric"]),
+        "function": function,
+        "evaluation": "" if function else _one_metric(project, settings, task["search"]["metric"]),
     }
     return Tuner(
         tune_fn=TUNE_FN,

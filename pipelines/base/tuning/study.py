@@ -17,8 +17,9 @@ from pipelines.base.search import Between, Dimension, Search, Value
 from pipelines.base.tuning.trial import COMPLETE, FAILED, PRUNED
 
 JOURNAL, NAME, SEED = "journal.jsonl", "search", 20261
-# Trials at random before the sampler has a model of the space, and whole ones before a median says anything.
-AT_RANDOM, BEFORE_MEDIAN, FIRST_STEPS = 6, 3, 1
+# Trials at random before the sampler has a model of the space; whole trials, and the step of one, before a median says
+# anything.
+AT_RANDOM, BEFORE_MEDIAN, FIRST_STEP = 6, 3, 2
 
 
 class Study:
@@ -37,7 +38,7 @@ class Study:
             storage=JournalStorage(JournalFileBackend(str(journal), lock_obj=_held(journal))),
             study_name=NAME,
             direction="maximize" if search.maximise else "minimize",
-            pruner=optuna.pruners.MedianPruner(BEFORE_MEDIAN, FIRST_STEPS),
+            pruner=optuna.pruners.MedianPruner(BEFORE_MEDIAN, FIRST_STEP),
             load_if_exists=True,
         )
         if not self._study.trials:
@@ -66,14 +67,17 @@ class Study:
         return trial, {name: _suggest(trial, name, one, self._defaults[name]) for name, one in space.items()}
 
     def behind(self, trial: Any, told: list[tuple[int, float]]) -> bool:
-        """Takes what a trial has told of its steps; whether it is below the median of the others at that step."""
+        """Takes what a trial has told of its steps; whether it is below the median of the others at that step.
+
+        The defaults are never ended early: they are what the choice is compared with.
+        """
         known = self._study.get_trials(deepcopy=False)[trial.number].intermediate_values
         less = self.search.watch.endswith("loss")
         for step, value in told:
             if step not in known:
                 # The pruner compares in the direction of the study.
                 trial.report(-value if less == self.search.maximise else value, step)
-        return bool(told) and bool(trial.should_prune())
+        return bool(told) and trial.number > 0 and bool(trial.should_prune())
 
     def tell(self, trial: Any, key: str, result: Mapping[str, Any]) -> None:
         """Writes down what a trial came to."""

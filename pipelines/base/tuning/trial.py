@@ -118,15 +118,16 @@ def _of_rows(model: Path, given: Mapping[str, Any]) -> dict[str, float]:
     """TFMA's metrics, as the Evaluator measures them in process."""
     import numpy as np
     import tensorflow_model_analysis as tfma
-    from tfx.utils import proto_utils
+    from tfx.utils import io_utils, proto_utils
 
     from components.evaluator import straight
 
     config = tfma.EvalConfig()
     proto_utils.json_to_proto(given["evaluation"], config)
     config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=False)
+    schema = io_utils.SchemaReader().read(given["schema"])
     files = [file for split in given["tune_splits"] for file in given["raw"][split]]
-    _, measured = straight.evaluate(files, {config.model_specs[0].name: str(model)}, config, None)
+    _, measured = straight.evaluate(files, {config.model_specs[0].name: str(model)}, config, schema)
     numbers = {
         key.name: np.asarray(value) for key, value in measured.slices[()].items() if hasattr(key, "name")
     }

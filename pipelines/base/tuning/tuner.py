@@ -91,16 +91,17 @@ class _Tuning:
             yield Job({**self._given["defaults"], **parameters}, self._search.watch, trial)
 
     def _trial_done(self, job: Job) -> None:
-        self._study.tell(job.owner, job.key, job.result)
-        self._known += job.known
         number, state = job.owner.number, job.result["state"]
         changed = {name: job.parameters[name] for name in self._search.space}
         told = f"{job.result['value']:.6g}" if state == COMPLETE else job.result.get("error", "")
         logging.info("trial %d %s%s %s %s", number, state, " (known)" if job.known else "", told, changed)
         if number == 0 and state == FAILED:
+            # Not told to the study: after what was wrong with the machine is mended, it is the first trial again.
             raise ProjectError(
                 f"{self._given['project']}: the defaults cannot be trained, so there is nothing to compare with: {told}"
             )
+        self._study.tell(job.owner, job.key, job.result)
+        self._known += job.known
         ended = sum(one["state"] in (COMPLETE, PRUNED, FAILED) for one in self._study.trials())
         self._say(ended)
 
