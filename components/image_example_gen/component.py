@@ -75,11 +75,9 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
         """Everything but `input_base` has the meaning it has in TFX, or a default.
 
         Args:
-          input_base: folder that the patterns of `input_config` start from (default pattern `*`: the idx
-            files, zips and class folders in it).
+          input_base: folder that the patterns of `input_config` start from (default `*`: all in it).
           input_config: input splits; `idx_splits()` keeps MNIST's. With one split, `output_config` hashes.
-          output_config: hash buckets per split; default train 2, eval 1. Equal pictures never straddle
-            splits.
+          output_config: hash buckets per split; default train 2, eval 1. Equal pictures never straddle splits.
           range_config: which span to take; default the latest.
           encoding: "png" (default: lossless, knows its own shape, is what a client of the served model
             sends, and costs no more than raw because the shard is gzip anyway), "raw" (uint8 for
@@ -98,9 +96,7 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
           ValueError: an option out of its range, or `tune_one_in` beside an output config with splits of its own.
         """
         if tune_one_in and output_config is not None:
-            raise ValueError(
-                "tune_one_in is for input configs that keep their splits; output_config has its own."
-            )
+            raise ValueError("tune_one_in is for inputs that keep their splits; output_config has its own.")
         options = Options(
             encoding=encoding,
             key_pattern=key_pattern,

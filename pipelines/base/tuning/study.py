@@ -53,7 +53,7 @@ class Study:
 
     def next(self, most: int) -> tuple[Any, dict[str, Value]] | None:
         """A trial to run and its parameters: one that was left unfinished, else a new one; None after `most`."""
-        if self._left:
+        if self._left and self._left[-1].number < most:
             trial = self._optuna.trial.Trial(self._study, self._left.pop()._trial_id)
         elif self.begun() < most:
             # Of the number of trials, so that a tuner that is started again goes on as the first would have.

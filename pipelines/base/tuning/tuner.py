@@ -61,7 +61,8 @@ class _Tuning:
     def results(self) -> dict[str, Any]:
         started = time.time()
         self._pool.run(self._jobs(), self._trial_done, lambda job, told: self._study.behind(job.owner, told))
-        trials = self._study.trials()
+        # Fewer may be asked for than an earlier search had under way.
+        trials = [one for one in self._study.trials() if one["state"] in (COMPLETE, PRUNED, FAILED)]
         finals = self._finals(trials)
         chosen = max(finals, key=lambda final: self._sign() * final["score"])
         return {
@@ -102,8 +103,7 @@ class _Tuning:
             )
         self._study.tell(job.owner, job.key, job.result)
         self._known += job.known
-        ended = sum(one["state"] in (COMPLETE, PRUNED, FAILED) for one in self._study.trials())
-        self._say(ended)
+        self._say(sum(one["state"] in (COMPLETE, PRUNED, FAILED) for one in self._study.trials()))
 
     def _say(self, ended: int) -> None:
         values = [one["value"] for one in self._study.trials() if one["state"] == COMPLETE]
