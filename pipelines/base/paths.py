@@ -6,6 +6,7 @@ HOME/pipelines/<project>/<node>/...     artifacts (TFX's pipeline root; a second
 HOME/runs/<project>/<run_id>/           run.json, ir.json, one log and progress file per node
 HOME/serving/<project>/<version>/       pushed SavedModels (seam 2)
 HOME/serving/<project>.<kind>/...       the same of what is no production model: samples, variants (production.py)
+HOME/tuning/<project>/                  journals of searches, and what each trial came to, by its key
 HOME/warehouse/<project>/<query>/       what runs on a query know of it: its text, the number and the digest of its rows
 HOME/data-states/                       what content the files of raw data have, so that none is read twice for it
 HOME/metadata.sqlite                    ML Metadata, unless VIADUCT_METADATA names a server

@@ -86,7 +86,7 @@ class _Tuning:
         return 1 if self._search.maximise else -1
 
     def _jobs(self) -> Iterator[Job]:
-        self._say(0)
+        self._say()
         while (one := self._study.next(self._trials)) is not None:
             trial, parameters = one
             yield Job({**self._given["defaults"], **parameters}, self._search.watch, trial)
@@ -103,10 +103,12 @@ class _Tuning:
             )
         self._study.tell(job.owner, job.key, job.result)
         self._known += job.known
-        self._say(sum(one["state"] in (COMPLETE, PRUNED, FAILED) for one in self._study.trials()))
+        self._say()
 
-    def _say(self, ended: int) -> None:
-        values = [one["value"] for one in self._study.trials() if one["state"] == COMPLETE]
+    def _say(self) -> None:
+        trials = self._study.trials()
+        ended = sum(one["state"] in (COMPLETE, PRUNED, FAILED) for one in trials)
+        values = [one["value"] for one in trials if one["state"] == COMPLETE]
         figures = {"best": max(values) if self._search.maximise else min(values)} if values else {}
         progress.report(ended, self._trials, "trials", force=True, **figures)
 
@@ -119,7 +121,10 @@ class _Tuning:
             for seed in SEEDS
         ]
         values: dict[int, list[float]] = {place: [] for place in range(len(finalists))}
-        counted = itertools.count(1)
+        counted = itertools.count()
+
+        def say() -> None:
+            progress.report(next(counted), len(jobs), "trainings of the best with other seeds", force=True)
 
         def done(job: Job) -> None:
             self._known += job.known
@@ -128,8 +133,9 @@ class _Tuning:
             )
             if job.result["state"] == COMPLETE:
                 values[job.owner[0]].append(job.result["value"])
-            progress.report(next(counted), len(jobs), "trainings of the best with other seeds", force=True)
+            say()
 
+        say()
         self._pool.run(iter(jobs), done, lambda job, told: False)
         return [
             {
