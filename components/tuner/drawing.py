@@ -52,6 +52,7 @@ def _curve(axes: Any, results: Mapping[str, Any]) -> None:
     axes.set(
         xlabel="trial (0: the defaults)", ylabel=f"{results['metric']} on the tune split", title="Trials"
     )
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
 

@@ -54,7 +54,7 @@ def test_list_imports_nothing_heavy(home: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["list", "show", "data", "run", "node", "compile", "card", "check", "runs",
-                                     "lineage", "predict", "new", "host", "schema", "validate", "serve", "status",
+                                     "lineage", "predict", "new", "host", "schema", "validate", "serve", "status", "tune",
                                      "score", "stream", "release", "bench-serving"])  # fmt: skip
 def test_every_command_has_help(command: str, home: Path) -> None:
     done = viaduct(command, "--help", home=home)
@@ -68,6 +68,9 @@ def test_every_command_has_help(command: str, home: Path) -> None:
         (("run", "card_fruad"), "Did you mean 'card_fraud'"),
         (("run", "digits", "--variant", "cnm"), "Did you mean 'cnn'"),
         (("run", "card_fraud", "--profile", "fast"), "Profile 'fast' does not exist"),
+        (("tune", "stock_prices"), "variant 'reverting' has no search space"),
+        (("tune", "digits", "--set", "drop=1"), "Did you mean 'dropout'"),
+        (("tune", "digits", "--set", "dropout=a..b"), "'a' is no float, as the default 0.3 is"),
         (("run", "card_fraud", "--set", "epoch=3"), "Did you mean 'epochs'"),
         (("run", "card_fraud", "--set", "epochs=many"), "expected int"),
         (("run", "card_fraud", "--set", "epochs"), "expected KEY=VALUE"),
