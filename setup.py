@@ -56,6 +56,7 @@ PIPELINES = [
     "pyarrow>=10,<11",
     "scikit-learn>=1.3",
     "scipy>=1.9",
+    "optuna>=5,<6",
     "threadpoolctl>=3",
     # A query's rows (`--data postgresql://...`).
     "psycopg2-binary>=2.9",

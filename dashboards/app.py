@@ -36,6 +36,7 @@ from dashboards.pages import (
     serving,
     tensorboard,
     training,
+    tuning,
 )
 from dashboards.pages.site import HERE, Site
 from dashboards.readers.files import Missing
@@ -65,6 +66,7 @@ PAGES: dict[str, Page] = {
     "/data": data.data,
     "/data/live": data.live,
     "/training": training.training,
+    "/tuning": tuning.tuning,
     "/evaluation": evaluation.evaluation,
     "/compare": compare.compare,
     "/models": models.models,

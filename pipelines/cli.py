@@ -19,12 +19,13 @@ from pipelines.base.paths import CHECKOUT, Paths, default_home, metadata_url
 from pipelines.cli_arguments import model_argument
 from pipelines.cli_card import define_card
 from pipelines.cli_host import define_host
-from pipelines.cli_play import define_play
 from pipelines.cli_house import define_du, define_gc, define_pin, define_unpin
+from pipelines.cli_play import define_play
 from pipelines.cli_projects import define_check, define_data, define_list, define_new, define_show
 from pipelines.cli_results import define_lineage, define_predict, define_runs
 from pipelines.cli_run import define_compile, define_node, define_run
 from pipelines.cli_schema import define_schema, define_validate
+from pipelines.cli_tune import define_tune
 from pipelines.cli_watch import define_watch
 
 PASSED_ON: dict[str, tuple[str, str]] = {
@@ -182,6 +183,7 @@ DEFINED: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
     "show": (define_show, "a project's card: model, data, bars, parameters"),
     "data": (define_data, "fetch a project's official data, or write a sample"),
     "run": (define_run, "run a project's pipeline on this machine"),
+    "tune": (define_tune, "look for better hyper-parameters in the space of a project's card"),
     "node": (define_node, "run one node in this process (for workers)"),
     "compile": (define_compile, "compile pipelines to their ir.json"),
     "card": (define_card, "the table of a run's figures in a project's README: show, write, check"),

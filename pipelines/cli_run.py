@@ -48,6 +48,11 @@ def define_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plain", action="store_true", help="plain lines instead of the live table")
     parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="with the parameters that `viaduct tune` chose; --set goes before them",
+    )
+    parser.add_argument(
         "--predict", action="store_true", help="then serve the model once and ask it over gRPC"
     )
     parser.set_defaults(do=_run)
@@ -55,6 +60,7 @@ def define_run(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from pipelines.base import answer, check, data, live
+    from pipelines.base.tuning import choice
 
     check.refuse(registry.known(options.project))
     card, paths = registry.get(options.project), Paths.of(options.project)
@@ -67,6 +73,9 @@ def _run(options: argparse.Namespace) -> int:
         with view:
             raw = data.locate(card, paths, settings, view.say)
             settings = dataclasses.replace(settings, data=str(raw))
+            if options.tuned:
+                settings, told = choice.applied(card, paths, settings, said(options))
+                view.say(told)
             if options.predict:
                 server = ended.enter_context(answer.EarlyServer(card, paths, settings))
             record = _found_or_run(card, paths, settings, raw, options, view)
@@ -204,23 +213,28 @@ def settings_arguments(parser: argparse.ArgumentParser, *, data: bool = True) ->
 
 def run_settings(card: Project, options: argparse.Namespace) -> Settings:
     """The settings that were asked for. Raises ViaductError, ProjectError for what makes no sense."""
-    overrides = {}
-    for text in options.set:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ViaductError(f"--set is {text!r}; expected KEY=VALUE.")
-        overrides[key] = value
     return Settings.of(
         card,
         options.variant,
         options.profile,
-        overrides,
+        said(options),
         _csv(card, options),
         data=_data(card, options),
         span=options.span,
         beam_args=tuple(options.beam_arg),
         **_spark(card, options),
     )
+
+
+def said(options: argparse.Namespace) -> dict[str, str]:
+    """What `--set` said, by parameter."""
+    overrides = {}
+    for text in options.set:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ViaductError(f"--set is {text!r}; expected KEY=VALUE.")
+        overrides[key] = value
+    return overrides
 
 
 def _spark(card: Project, options: argparse.Namespace) -> dict[str, Any]:

@@ -16,7 +16,7 @@ MODULE_LINES, FUNCTION_LINES = 400, 60
 
 B = "pipelines.base"
 # Standard library only, and so for every room but the server.
-LEAVES = (f"{B}.errors", f"{B}.whole", f"{B}.alias", f"{B}.csv_reading")
+LEAVES = (f"{B}.errors", f"{B}.whole", f"{B}.alias", f"{B}.csv_reading", f"{B}.search")
 CARDS = (*LEAVES, f"{B}.paths", f"{B}.project", f"{B}.rollout", f"{B}.settings", f"{B}.registry")
 # What reads compiled pipelines, runs and data; nothing heavy is imported at their top.
 RECORDS = (
@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipelines.base.whole": ("-",),
     "pipelines.base.alias": ("-", f"{B}.errors"),
     "pipelines.base.csv_reading": ("-", f"{B}.errors"),
+    "pipelines.base.search": ("-", f"{B}.errors"),
     "pipelines.base.paths": ("-", *LEAVES),
     "pipelines.base.project": ("-", *LEAVES, f"{B}.rollout"),
     "pipelines.base.rollout": ("-", *LEAVES),
@@ -85,6 +86,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "serving.wire",
         "numpy",
     ),
+    # Optuna is nowhere else, and what a trial tells of its steps needs nothing: every training imports it.
+    "pipelines.base.tuning": (B, "components", "optuna", *TFX, *LEARNING),
+    "pipelines.base.tuning.steps": ("-", *LEAVES),
     # Makes projects about a user's own file; nothing at work imports it.
     "pipelines.base.newdata": (B, "components", "pyarrow", "pandas", "numpy", "sklearn", "threadpoolctl"),
     # A project: its own folder, the base, components, and what its model is made of.

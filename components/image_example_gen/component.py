@@ -69,16 +69,15 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
         classes: Sequence[str] | None = None,
         annotations: str | None = None,
         gzip_level: int = 1,
+        tune_one_in: int = 0,
         custom_config: example_gen_pb2.CustomConfig | None = None,
     ) -> None:
         """Everything but `input_base` has the meaning it has in TFX, or a default.
 
         Args:
-          input_base: folder that the patterns of `input_config` start from (default pattern `*`: the idx
-            files, zips and class folders in it).
+          input_base: folder that the patterns of `input_config` start from (default `*`: all in it).
           input_config: input splits; `idx_splits()` keeps MNIST's. With one split, `output_config` hashes.
-          output_config: hash buckets per split; default train 2, eval 1. Equal pictures never straddle
-            splits.
+          output_config: hash buckets per split; default train 2, eval 1. Equal pictures never straddle splits.
           range_config: which span to take; default the latest.
           encoding: "png" (default: lossless, knows its own shape, is what a client of the served model
             sends, and costs no more than raw because the shard is gzip anyway), "raw" (uint8 for
@@ -89,17 +88,22 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
           classes: class names in the order of their labels; needed where spans may lack a class.
           annotations: name of a CSV beside the pictures whose columns become features.
           gzip_level: 0 to 9.
+          tune_one_in: of the first input split's pictures one in so many goes to a further split `tune`, for input
+            configs that keep splits as they are and have none to choose by. Equal pictures stay together.
           custom_config: passed through; not read here, but part of the cache key.
 
         Raises:
-          ValueError: an option out of its range.
+          ValueError: an option out of its range, or `tune_one_in` beside an output config with splits of its own.
         """
+        if tune_one_in and output_config is not None:
+            raise ValueError("tune_one_in is for inputs that keep their splits; output_config has its own.")
         options = Options(
             encoding=encoding,
             key_pattern=key_pattern,
             classes=classes,  # type: ignore[arg-type]
             annotations=annotations,
             gzip_level=gzip_level,
+            tune_one_in=tune_one_in,
         )
         input_config = input_config or utils.make_default_input_config()
         spec = ImageExampleGenSpec(

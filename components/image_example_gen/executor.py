@@ -44,6 +44,7 @@ class Executor(ExampleGenExecutor):
         make_pipeline = self._make_beam_pipeline if choice.is_beam else None
         names = utils.generate_output_split_names(input_config, output_config)
         options = Options.from_json(exec_properties.get(OPTIONS_KEY) or "{}")
+        names += [work.TUNE] if options.tune_one_in else []
         base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
         contents = [finding.find(base, split.pattern, options) for split in input_config.splits]
         buckets = tuple(split.hash_buckets for split in output_config.split_config.splits)

@@ -15,7 +15,7 @@ class Options:
 
     `key_pattern`: regular expression searched in a picture's name; what its group `key` matched decides the
     split. `classes`: class names in the order of their labels. `annotations`: file name of a CSV beside the
-    pictures.
+    pictures. `tune_one_in`: of the first input split's pictures one in so many goes to a split `tune`; 0: none.
     """
 
     encoding: str = "png"
@@ -24,6 +24,7 @@ class Options:
     annotations: str | None = None
     gzip_level: int = 1
     task_bytes: int = 32 << 20
+    tune_one_in: int = 0
 
     def __post_init__(self) -> None:
         if self.encoding not in ENCODINGS:
@@ -45,6 +46,8 @@ class Options:
             object.__setattr__(self, "classes", tuple(self.classes))
         if not 0 <= self.gzip_level <= 9:
             raise ValueError(f"gzip_level={self.gzip_level!r}: expected 0 (none) to 9 (smallest)")
+        if self.tune_one_in < 0 or self.tune_one_in == 1:
+            raise ValueError(f"tune_one_in={self.tune_one_in!r}: expected 0 (none), or 2 and more")
         if self.task_bytes < 1:
             raise ValueError(f"task_bytes={self.task_bytes!r}: expected at least 1")
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FEATURES = ("image", "label", "name")
+# The last split, where the options ask for one; its rows are taken from those of the first input split.
+TUNE = "tune"
 _BATCH = 1024
 _BATCH_BYTES = 8 << 20
 
@@ -186,6 +188,9 @@ def _splits(batch: pa.RecordBatch, items: Sequence[Item], task: Task, plan: Plan
     """By key, else by the picture itself: equal pictures never straddle splits."""
     import pyarrow as pa
 
+    if not plan.buckets and plan.options.tune_one_in and task.split == 0:
+        held = splitting.row_hashes(batch, ["image"]) % plan.options.tune_one_in == 0
+        return [plan.split_count - 1 if one else 0 for one in held.tolist()]
     if not plan.buckets:
         return [task.split] * len(items)
     if plan.options.key_pattern is None:

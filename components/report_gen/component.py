@@ -42,6 +42,9 @@ class ReportGenSpec(component_spec.ComponentSpec):
         executor.MODEL_RUN_KEY: component_spec.ChannelParameter(
             type=standard_artifacts.ModelRun, optional=True
         ),
+        executor.TUNER_RESULTS_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.TunerResults, optional=True
+        ),
     }
     OUTPUTS = {executor.REPORT_KEY: component_spec.ChannelParameter(type=Report)}
 
@@ -60,6 +63,7 @@ class ReportGen(base_component.BaseComponent):
         transform_graph: types.BaseChannel | None = None,
         evaluation: types.BaseChannel | None = None,
         model_run: types.BaseChannel | None = None,
+        tuner_results: types.BaseChannel | None = None,
         custom_config: Mapping[str, Any] | None = None,
     ) -> None:
         """A report of `model` on `examples`.
@@ -68,6 +72,7 @@ class ReportGen(base_component.BaseComponent):
           report_fn: import path of a function that takes a `components.report_gen.context.ReportContext`.
           model, examples, transform_graph, evaluation, model_run: the Trainer's, the ExampleGen's (raw rows),
             the Transform's and the Evaluator's outputs; the function finds them in its context.
+          tuner_results: the Tuner's; its picture is shown beside the function's.
           custom_config: JSON-able; `parameters` in it become `context.parameters`, and a digest of the
             function's code in it makes an edit rerun the node.
         """
@@ -79,6 +84,7 @@ class ReportGen(base_component.BaseComponent):
             transform_graph=transform_graph,
             evaluation=evaluation,
             model_run=model_run,
+            tuner_results=tuner_results,
             report=types.Channel(type=Report),
         )
         super().__init__(spec=spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ EXAMPLES_KEY = "examples"
 TRANSFORM_GRAPH_KEY = "transform_graph"
 EVALUATION_KEY = "evaluation"
 MODEL_RUN_KEY = "model_run"
+TUNER_RESULTS_KEY = "tuner_results"
+TUNING_PICTURE = "tuning.png"
 REPORT_KEY = "report"
 INDEX = "index.html"
 PICTURES = (".png", ".svg", ".jpg", ".gif")
@@ -52,6 +55,8 @@ class Executor(base_executor.BaseExecutor):
         folder = Path(report.uri)
         folder.mkdir(parents=True, exist_ok=True)
         function(make_context(folder, input_dict, config.get("parameters", {})))
+        for found in input_dict.get(TUNER_RESULTS_KEY) or ():
+            shutil.copyfile(Path(found.uri, TUNING_PICTURE), folder / TUNING_PICTURE)
         pictures = sorted(path.name for path in folder.iterdir() if path.suffix in PICTURES)
         if not pictures and not (folder / INDEX).exists():
             raise ValueError(

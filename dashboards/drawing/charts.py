@@ -16,6 +16,7 @@ from markupsafe import Markup
 from dashboards.drawing.words import when
 from dashboards.readers.evaluation import Slice
 from dashboards.readers.plots import Matrix, Plots
+from dashboards.readers.searches import Found
 
 Chart = dict[str, Any]
 # Colours of the style sheet, --c1 and on.
@@ -225,3 +226,40 @@ def by_slice(
         "layout": _axes(metric, "", yaxis={"type": "category", "automargin": True}),
         "rows": len(rows),
     }
+
+
+def trials(found: Found) -> Chart:
+    """The value of every trial that came to one, and the best until then."""
+    valued = [one for one in found.trials if one["value"] is not None]
+    best = found.best_so_far
+    data = [
+        {"type": "scatter", "mode": "markers", "name": "trial", "x": [one["number"] for one in valued],
+         "y": [one["value"] for one in valued]},
+        {"type": "scatter", "mode": "lines", "name": "best so far", "x": [number for number, _ in best],
+         "y": [value for _, value in best], "line": {"shape": "hv"}},
+    ]  # fmt: skip
+    return {"data": data, "layout": _axes("trial (0: the card's values)", found.metric)}
+
+
+def seeds(found: Found) -> Chart:
+    """Mean and standard error of the best trials over other seeds."""
+    finals = found.finals
+    names = ["the card's" if one["trial"] == 0 else f"trial {one['trial']}" for one in finals]
+    data = [
+        {"type": "scatter", "mode": "markers", "name": "mean, standard error", "x": names,
+         "y": [one["mean"] for one in finals], "marker": {"size": 10},
+         "error_y": {"type": "data", "array": [one["error"] for one in finals]}},
+        {"type": "scatter", "mode": "markers", "name": "one seed", "marker": {"size": 5},
+         "x": [name for name, one in zip(names, finals, strict=True) for _ in one["values"]],
+         "y": [value for one in finals for value in one["values"]]},
+    ]  # fmt: skip
+    return {"data": data, "layout": _axes("", found.metric, xaxis={"type": "category"})}
+
+
+def shares(importances: Mapping[str, float]) -> Chart:
+    """Each parameter's share of what the metric varies by."""
+    ordered = sorted(importances.items(), key=lambda item: item[1])
+    data = [{"type": "bar", "orientation": "h", "name": "share of the variance",
+             "x": [share for _, share in ordered], "y": [name for name, _ in ordered]}]  # fmt: skip
+    layout = _axes("share of the variance", "", yaxis={"type": "category", "automargin": True})
+    return {"data": data, "layout": layout}

@@ -165,4 +165,5 @@ def project(site: Site, query: dict[str, str]) -> str:
         differing=differing(shown),
         histories=histories(site, card, shown), kind=str(kind_of(card, measured)) if measured else "",
         now=time.time(), pushed=_pushed(site, name),
+        search=next((row.run_id for row in rows if row.searched), ""),
     )  # fmt: skip

@@ -55,6 +55,7 @@ class RunRow:
     parameters: dict[str, Any] = field(default_factory=dict)
     order: int = 0
     data: str = ""
+    searched: bool = False
 
     @property
     def turn(self) -> tuple[int, float]:
@@ -138,6 +139,7 @@ def row_of(record: RunRecord) -> RunRow:
         record.settings.get("parameters", {}),
         record.order,
         str(record.settings.get("data") or ""),
+        record.nodes["Tuner"].state in ("done", "cached") if "Tuner" in record.nodes else False,
     )
 
 

@@ -130,6 +130,12 @@ def _metrics(card: Project) -> list[str]:
                 for bar in card.bars(profile, variant.name)
                 if bar.metric not in measured
             ]
+    findings += [
+        f"{file}: search of {variant.name!r} by {variant.search.metric!r}: "
+        + close_match("metric", variant.search.metric, measured)
+        for variant in card.variants
+        if variant.search is not None and variant.search.metric not in measured
+    ]
     return list(dict.fromkeys(findings))
 
 

@@ -72,6 +72,12 @@ def eval_config(project: Project, settings: Settings) -> tfma.EvalConfig:
     )
 
 
+def metric_names(config: tfma.EvalConfig) -> dict[str, Any]:
+    """The metrics of an EvalConfig by the names that their results have."""
+    found = [metric for spec in config.metrics_specs for metric in spec.metrics]
+    return {_result_name(metric): metric for metric in found}
+
+
 def _metric_config(text: str) -> Any:
     import tensorflow_model_analysis as tfma
 

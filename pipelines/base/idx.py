@@ -64,10 +64,10 @@ def write(file: Path, array: np.ndarray) -> None:
     file.write_bytes(gzip.compress(header + array.astype("uint8").tobytes(), compresslevel=6, mtime=0))
 
 
-def example_gen(paths: Paths, settings: Settings) -> Any:
+def example_gen(paths: Paths, settings: Settings, tune_one_in: int = 0) -> Any:
     """The ImageExampleGen of a project whose raw data are the four files: splits `train` and `eval`, pixels as bytes.
 
-    Nothing is shuffled between the two.
+    Nothing is shuffled between the two. One in `tune_one_in` of the training rows is kept for a split `tune` (0: none).
     """
     from components.image_example_gen.component import ImageExampleGen, idx_splits
     from pipelines.base.spine import raw
@@ -75,7 +75,9 @@ def example_gen(paths: Paths, settings: Settings) -> Any:
     given = raw(paths, dataclasses.replace(settings, data=folder_of(paths, settings.data)))
     # Where spans are found, their pattern goes before the files' names.
     prefix = given["input_config"].splits[0].pattern.removesuffix("*")
-    return ImageExampleGen(**{**given, "input_config": idx_splits(prefix)}, encoding="raw")
+    return ImageExampleGen(
+        **{**given, "input_config": idx_splits(prefix)}, encoding="raw", tune_one_in=tune_one_in
+    )
 
 
 def folder_of(paths: Paths, data: str) -> str:

@@ -15,7 +15,7 @@ from pipelines.base import releases, run_record
 from pipelines.base.errors import ProjectError, close_match
 from pipelines.base.metadata import store
 from pipelines.base.paths import Paths, metadata_url
-from pipelines.base.summary import custom_property, span_of
+from pipelines.base.summary import custom_property, span_of, tuned_in_words
 
 OUTPUT_EVENTS = (4, 6, 7)  # OUTPUT, INTERNAL_OUTPUT, DECLARED_OUTPUT of metadata_store.proto
 INPUT_EVENTS = (3, 5, 2)  # INPUT, INTERNAL_INPUT, DECLARED_INPUT
@@ -85,9 +85,9 @@ def lineage(paths: Paths, version: str = "", served: str = "") -> dict[str, Any]
     """Everything behind one model: `version` is a pushed version's number, a Model's id, or '' for the newest.
 
     With `served` only models count that were pushed under that name. Returns {'project', 'model', 'version', 'run',
-    'trained', 'data', 'schema', 'code', 'hyperparameters', 'metrics', 'blessed', 'pushed', 'releases', 'tree'} as JSON
-    can hold it; `releases` are the steps by which the model server gave it traffic, which are recorded first where they
-    are not yet. Raises ProjectError for a version that is not there.
+    'trained', 'data', 'schema', 'code', 'hyperparameters', 'tuned', 'metrics', 'blessed', 'pushed', 'releases', 'tree'}
+    as JSON can hold it; `releases` are the steps by which the model server gave it traffic, which are recorded first
+    where they are not yet. Raises ProjectError for a version that is not there.
     """
     graph = Graph(paths)
     releases.record(graph.store, paths.project)
@@ -109,6 +109,9 @@ def lineage(paths: Paths, version: str = "", served: str = "") -> dict[str, Any]
         "schema": [{"id": a.id, "uri": a.uri} for a in ancestors if graph.artifact_type(a) == "Schema"],
         "code": _code(graph, ancestors, model),
         "hyperparameters": parameters,
+        "tuned": next(
+            (_tuned(graph, a) for a in ancestors if graph.artifact_type(a) == "HyperParameters"), None
+        ),
         "metrics": run_record.plain_numbers(later["metrics"]),
         "blessed": later["blessed"],
         "pushed": later["pushed"],
@@ -200,6 +203,17 @@ def _data(artifact: Any) -> dict[str, Any]:
     }
 
 
+def _tuned(graph: Graph, artifact: Any) -> dict[str, Any]:
+    """Of parameters that a Tuner chose: by what, and in which run."""
+    producer = graph.producer(artifact)
+    return {
+        "id": artifact.id,
+        "uri": artifact.uri,
+        "run": graph.context(producer, "pipeline_run") if producer is not None else "",
+        "told": tuned_in_words(artifact),
+    }
+
+
 def _custom_config(execution: Any) -> dict[str, Any]:
     try:
         return json.loads(custom_property(execution, "custom_config") or "{}") or {}
@@ -244,6 +258,7 @@ def text(ancestry: dict[str, Any]) -> str:
         *(("schema", s["uri"]) for s in ancestry["schema"][:1]),
         ("code", ", ".join(f"{node} {digest}" for node, digest in ancestry["code"].items())),
         ("parameters", ", ".join(f"{k}={v}" for k, v in sorted(ancestry["hyperparameters"].items()))),
+        *(("tuned", f"{tuned['told']} ({tuned['run']})") for tuned in filter(None, [ancestry["tuned"]])),
         ("metrics", ", ".join(f"{k} {float(v):.4g}" for k, v in sorted(ancestry["metrics"].items()))),
         ("blessed", {True: "yes", False: "no", None: "not evaluated"}[ancestry["blessed"]]),
         ("pushed", ancestry["pushed"] or "no"),

@@ -58,6 +58,8 @@ def detail(record: NodeRecord, progress: dict[str, Any]) -> str:
         parts.append(f"by {summary['engine']}")
     if "blessed" in summary:
         parts.append("blessed" if summary["blessed"] else "not blessed")
+    if summary.get("tuned"):
+        parts.append(summary["tuned"])
     if summary.get("pushed"):
         parts.append(f"version {Path(summary['pushed']).name}")
     if not parts and progress:

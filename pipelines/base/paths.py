@@ -8,6 +8,7 @@ HOME/serving/<project>/<version>/       pushed SavedModels (seam 2)
 HOME/serving/<project>.<kind>/...       the same of what is no production model: samples, variants (production.py)
 HOME/request-logs/                      what served models were asked (sampled), where a server is told to log there
 HOME/watch/<served name>/                what `viaduct watch` has seen of them
+HOME/tuning/<project>/                  journals of searches, and what each trial came to, by its key
 HOME/warehouse/<project>/<query>/       what runs on a query know of it: its text, the number and the digest of its rows
 HOME/data-states/                       what content the files of raw data have, so that none is read twice for it
 HOME/metadata.sqlite                    ML Metadata, unless VIADUCT_METADATA names a server

@@ -17,6 +17,7 @@ from pipelines.base.csv_reading import CsvReading
 from pipelines.base.errors import ProjectError, close_match
 from pipelines.base.rollout import Rehearsal, Release, Watch
 from pipelines.base.rollout import require as _require
+from pipelines.base.search import Search
 
 __all__ = [
     "FULL", "ON_DATA", "PROFILES", "QUICK", "SAMPLE", "Bar", "DataSource", "Evaluation", "Profile", "Project",
@@ -94,11 +95,19 @@ class Bar:
 
 @dataclass(frozen=True)
 class Variant:
-    """A named set of hyper-parameters. The first variant of a project is its default, and production's."""
+    """A named set of hyper-parameters. The first variant of a project is its default, and production's.
+
+    `search` says what `viaduct tune` may change of them; without one the variant is not tuned.
+    """
 
     name: str
     about: str
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    search: Search | None = None
+
+    def __post_init__(self) -> None:
+        if self.search is not None:
+            self.search.check(f"Variant({self.name!r})", self.parameters)
 
 
 @dataclass(frozen=True)

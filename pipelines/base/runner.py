@@ -60,7 +60,8 @@ def up_to_date(paths: Paths, fingerprint: str) -> RunRecord | None:
     """
     database = sqlite_file(metadata_url(paths.home))
     for record in run_record.read_all(paths):
-        if record.state != "succeeded":
+        # A search trains no model to be pushed: a run before it stands or not as if there had been none.
+        if record.state != "succeeded" or record.settings.get("search"):
             continue
         if record.fingerprint != fingerprint:
             return None

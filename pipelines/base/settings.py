@@ -23,6 +23,8 @@ class Settings:
     `parameters` are the variant's, overridden by the profile's, overridden by `--set`. `data` is a file or
     folder with raw data, or '' for HOME/data/<project>. `span` picks one delivery of data (None: the latest). `csv` is
     the card's, but for what was said for this run. `spark` is the master of a cluster whose `workers` train together.
+    `search` is what `viaduct tune` looks for, as JSON (see tuning/nodes.py), and '' for a run; `tuned` the folder of
+    the tuned parameters that a run takes, '' for none.
     """
 
     variant: str
@@ -34,6 +36,8 @@ class Settings:
     csv: CsvReading = field(default_factory=CsvReading)
     spark: str = ""
     workers: int = 0
+    search: str = ""
+    tuned: str = ""
 
     @classmethod
     def of(

@@ -22,6 +22,7 @@ from pipelines.base.production import push_folder, served_name
 from pipelines.base.project import QUICK, Project
 from pipelines.base.settings import Settings
 from pipelines.base.training import PARAMETERS_KEY, SERVED_KEY
+from pipelines.base.tuning import nodes as tuning
 
 if TYPE_CHECKING:
     from tfx import v1 as tfx
@@ -33,7 +34,7 @@ NOT_PACKED = ("--sdk_container_image=none",)
 
 
 class Spine(NamedTuple):
-    """The nodes from the ExampleGen to the Pusher, in the order the data flows; `rehearsal` where the card asks."""
+    """The nodes from the ExampleGen to the Pusher, in the order the data flows; then those that not every run has."""
 
     example_gen: Any
     statistics_gen: Any
@@ -45,6 +46,9 @@ class Spine(NamedTuple):
     evaluator: Any
     pusher: Any
     rehearsal: Any = None
+    tuner: Any = None
+    tuned: Any = None
+    tuner_results: Any = None
 
 
 def spine(
@@ -79,23 +83,20 @@ def spine(
     # Counts, quantiles and top values of every feature of every split, in process unless a Beam runner is named.
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
     run_by(statistics_gen, BeamExecutorSpec(StatisticsExecutor))
+    statistics = statistics_gen.outputs["statistics"]
 
     # The reviewed schema where a person has written one; else what the statistics suggest, without shapes: whether a
     # feature is dense would depend on whether this delivery happens to have a hole in it.
     if paths.schema.exists():
         schema_gen = tfx.components.ImportSchemaGen(schema_file=reviewed_schema(paths)).with_id("SchemaGen")
     else:
-        schema_gen = tfx.components.SchemaGen(
-            statistics=statistics_gen.outputs["statistics"], infer_feature_shape=False
-        )
+        schema_gen = tfx.components.SchemaGen(statistics=statistics, infer_feature_shape=False)
         run_by(schema_gen, ExecutorClassSpec(SchemaExecutor))
     schema = schema_gen.outputs["schema"]
 
     # Anomalies against the schema, empty splits, a label that cannot be learnt, and empty columns where no person has
     # written a schema; the runner stops the run on them.
-    example_validator = tfx.components.ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema
-    )
+    example_validator = tfx.components.ExampleValidator(statistics=statistics, schema=schema)
     preprocessing_fn = f"pipelines.{project.name}.features.preprocessing_fn"
     read = [] if paths.schema.exists() else [f"{PREPROCESSING_FLAG}{preprocessing_fn}"]
     run_by(example_validator, ExecutorClassSpec(ValidatorExecutor), [*read, *label_flags(project)])
@@ -113,7 +114,7 @@ def spine(
     transform.add_upstream_node(example_validator)
 
     # The project's own run_fn. Under which name its model is served is what it will be found by (last_blessed.py).
-    served = served_name(project, paths, settings)
+    served, tuned = served_name(project, paths, settings), tuning.tuned(settings)
     trainer = tfx.components.Trainer(
         run_fn=f"pipelines.{project.name}.model.run_fn",
         examples=transform.outputs["transformed_examples"],
@@ -122,6 +123,7 @@ def spine(
         train_args=tfx.proto.TrainArgs(splits=["train"]),
         eval_args=tfx.proto.EvalArgs(splits=[tune_split or eval_split]),
         custom_config={**training_config(project, settings), SERVED_KEY: served},
+        hyperparameters=tuned.outputs["result"] if tuned else None,
     )
 
     # The last blessed model of the same name, other than the new one, is what the new one is compared with.
@@ -155,8 +157,9 @@ def spine(
         push_destination=tfx.proto.PushDestination(filesystem=folder),
     )
     run_by(pusher, ExecutorClassSpec(PusherExecutor), release_flags(project))
-    data = example_gen, statistics_gen, schema_gen, example_validator
-    return Spine(*data, transform, trainer, resolver, evaluator, pusher, rehearsal)
+    usual = example_gen, statistics_gen, schema_gen, example_validator, transform, trainer, resolver
+    tuner = tuning.tuner(project, settings, served, trainer, evaluator, examples)
+    return Spine(*usual, evaluator, pusher, rehearsal, tuner, tuned, tuning.results(settings))
 
 
 def run_by(component: Any, spec: Any, flags: Sequence[str] = ()) -> None:
@@ -260,6 +263,7 @@ def report(project: Project, settings: Settings, nodes: Spine, *, evaluation: bo
     """The ReportGen of the project's report.py, beside the spine: a push does not wait for pictures.
 
     They are of the raw examples and the Trainer's model and logs; with `evaluation` of the Evaluator's numbers too.
+    A run with tuned parameters has the picture of their search besides.
     """
     from components.report_gen.component import ReportGen
 
@@ -269,6 +273,7 @@ def report(project: Project, settings: Settings, nodes: Spine, *, evaluation: bo
         examples=nodes.example_gen.outputs["examples"],
         evaluation=nodes.evaluator.outputs["evaluation"] if evaluation else None,
         model_run=nodes.trainer.outputs["model_run"],
+        tuner_results=nodes.tuner_results.outputs["result"] if nodes.tuner_results else None,
         custom_config={
             "code": source_digest(f"pipelines.{project.name}.report"),
             "parameters": training_config(project, settings)[PARAMETERS_KEY],
@@ -295,7 +300,7 @@ def assemble(project: Project, paths: Paths, settings: Settings, nodes: Sequence
     return tfx.dsl.Pipeline(
         pipeline_name=project.name,
         pipeline_root=str(paths.pipeline_root),
-        components=[node for node in nodes if node is not None],
+        components=tuning.up_to_tuner(nodes),
         enable_cache=True,
         metadata_connection_config=connection_config(metadata_url(paths.home)),
         beam_pipeline_args=[
@@ -312,7 +317,7 @@ def _train_on_spark(nodes: Sequence[Any], settings: Settings) -> None:
 
     from components.spark_trainer.executor import Executor, spark_flags
 
-    (trainer,) = (node for node in nodes if node.id == "Trainer")
+    (trainer,) = (node for node in nodes if node is not None and node.id == "Trainer")
     run_by(trainer, ExecutorClassSpec(Executor), spark_flags(settings.spark, settings.workers))
 
 

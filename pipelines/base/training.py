@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from components import progress
 from pipelines.base import whole
 from pipelines.base.errors import ProjectError
+from pipelines.base.tuning import steps
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -48,16 +49,20 @@ class Run:
 
     @classmethod
     def of(cls, fn_args: Any, seed: int | None = None) -> Run:
-        """The run of TFX's `fn_args`; `seed` is given to Python's, numpy's and TensorFlow's random numbers."""
+        """The run of TFX's `fn_args`; `seed` is given to Python's, numpy's and TensorFlow's random numbers.
+
+        The best trials of a search are trained again with other seeds: a parameter 'seed' goes before `seed`.
+        """
         import tensorflow_transform as tft
         import tf_keras as keras
 
+        parameters = dict((fn_args.custom_config or {}).get(PARAMETERS_KEY, {}))
+        seed = parameters.get("seed", seed)
         if seed is not None:
             keras.utils.set_random_seed(seed)
         transformed = tft.TFTransformOutput(fn_args.transform_output)
         folder = Path(fn_args.model_run_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        parameters = dict((fn_args.custom_config or {}).get(PARAMETERS_KEY, {}))
         return cls(parameters, transformed, transformed.transformed_feature_spec(), folder)
 
 
@@ -135,12 +140,14 @@ def fit(
 
     A training that was killed continues from its last whole epoch when the same run is started again; the
     checkpoints go when it ends. Returns Keras's History of the epochs run here. Raises ProjectError at the first
-    step whose loss is not finite.
+    step whose loss is not finite. In a trial of `viaduct tune` each epoch is told, and may be the last one.
     """
     backup = checkpoint_dir(fn_args)
     watching = [_tensorboard_callback(fn_args.model_run_dir), _progress_callback(epochs)]
     if resume:
         watching.append(_backup_callback(backup))
+    if steps.watched():
+        watching.append(_trial_callback())
     try:
         history = model.fit(
             train,
@@ -197,6 +204,25 @@ def _loss_callback() -> keras.callbacks.Callback:
             check_loss(float((logs or {}).get("val_loss", 0.0)), where)
 
     return FiniteLoss()
+
+
+def _trial_callback() -> keras.callbacks.Callback:
+    import tf_keras as keras
+
+    class Watched(keras.callbacks.Callback):
+        """Tells the tuner of the figure that the card's search watches. Raises ProjectError where there is none."""
+
+        _supports_tf_logs = True
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if steps.watched() not in (logs or {}):
+                raise ProjectError(
+                    f"the search watches {steps.watched()!r}, which is no figure of an epoch; there are "
+                    f"{', '.join(sorted(logs or {}))}."
+                )
+            steps.report(epoch + 1, float(logs[steps.watched()]))
+
+    return Watched()
 
 
 # Keras calls every callback at every step as soon as one of them (progress) asks for it. The two below have nothing

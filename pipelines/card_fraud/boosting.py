@@ -38,7 +38,7 @@ def grow(parameters: dict[str, Any], train: tf.data.Dataset, tune: tf.data.Datas
         l2_regularization=1.0,
         num_candidate_attributes_ratio=0.5,
         early_stopping="LOSS_INCREASE",
-        random_seed=SEED,
+        random_seed=parameters.get("seed", SEED),
         num_threads=2,
         verbose=0,
     )

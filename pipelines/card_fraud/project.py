@@ -1,6 +1,7 @@
 """The card of card_fraud: what is asked, of which data, with which hyper-parameters and bars. Facts only."""
 
 from pipelines.base.project import Bar, DataSource, Evaluation, Profile, Project, Variant
+from pipelines.base.search import Between, OneOf, Search
 
 PROJECT = Project(
     name="card_fraud",
@@ -27,11 +28,22 @@ PROJECT = Project(
                 "wanted_recall": 0.95,
                 "false_alarms": 0.006,
             },
+            # Nothing is watched: the loss is that of rebuilding normals, which a larger code always does better.
+            Search(
+                "auc_pr",
+                {
+                    "hidden": Between(16, 96, log=True),
+                    "code": Between(3, 20),
+                    "learning_rate": Between(5e-4, 1e-2, log=True),
+                    "batch_size": OneOf((64, 128, 256, 512)),
+                },
+            ),
         ),
         Variant(
             "boosted",
             "boosted trees on the same columns, which learn from the labels of past frauds",
             {"trees": 300, "depth": 5, "shrinkage": 0.1, "wanted_recall": 0.95, "false_alarms": 0.006},
+            Search("auc_pr", {"depth": Between(2, 8), "shrinkage": Between(0.02, 0.3, log=True)}),
         ),
     ),
     quick=Profile(

@@ -71,7 +71,7 @@ def _one_cycle() -> Any:
 
 
 def run_fn(fn_args: Any) -> None:
-    """Trains the run's variant on the training split and exports it; the evaluation split only draws curves."""
+    """Trains the run's variant on the training split and exports it; the tune split draws curves and chooses trials."""
     import tensorflow as tf
 
     run = training.Run.of(fn_args, seed=1)

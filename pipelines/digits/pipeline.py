@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
-    """Training images are MNIST's train-*, the judge's are its t10k-*; nothing is shuffled between them."""
+    """Training images are MNIST's train-*, one in ten of them kept for `tune`; the judge's are its t10k-*.
+
+    Nothing is shuffled between the two.
+    """
     from components.tflite_exporter.component import TFLiteExporter
 
-    example_gen = idx.example_gen(paths, settings)
-    nodes = spine(PROJECT, paths, settings, example_gen)
+    example_gen = idx.example_gen(paths, settings, tune_one_in=10)
+    nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
     beside = [report(PROJECT, settings, nodes)]
     if settings.variant == "cnn":
         # A blessed network, as TensorFlow Lite in float and in integers that take pixels as they are.

@@ -1,6 +1,7 @@
 """The card of digits: what is asked, of which data, with which hyper-parameters and bars. Facts only."""
 
 from pipelines.base.project import Bar, DataSource, Evaluation, Profile, Project, Variant
+from pipelines.base.search import Between, OneOf, Search
 
 ACCURACY = "sparse_categorical_accuracy"
 
@@ -35,11 +36,26 @@ PROJECT = Project(
                 "batch_size": 128,
                 "epochs": 8,
             },
+            Search(
+                ACCURACY,
+                {
+                    "dropout": Between(0.0, 0.5),
+                    "label_smoothing": Between(0.0, 0.2),
+                    "learning_rate": Between(1e-3, 2e-2, log=True),
+                    "batch_size": OneOf((64, 128, 256)),
+                },
+                watch="val_accuracy",
+            ),
         ),
         Variant(
             "logistic",
             "softmax over a weighted sum of pixels, in Keras",
             {"learning_rate": 3e-3, "batch_size": 128, "epochs": 12},
+            Search(
+                ACCURACY,
+                {"learning_rate": Between(3e-4, 3e-2, log=True), "batch_size": OneOf((32, 64, 128, 256))},
+                watch="val_accuracy",
+            ),
         ),
         Variant(
             "logistic_core",

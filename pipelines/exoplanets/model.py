@@ -29,7 +29,7 @@ def build_model(parameters: dict[str, Any]) -> keras.Model:
     shared = {
         "num_trees": parameters["trees"],
         "max_depth": parameters["depth"],
-        "random_seed": SEED,
+        "random_seed": parameters.get("seed", SEED),
         "num_threads": 2,
         "verbose": 0,
     }

@@ -1,6 +1,7 @@
 """The card of exoplanets: what is asked, of which data, with which hyper-parameters and bars. Facts only."""
 
 from pipelines.base.project import Bar, DataSource, Evaluation, Profile, Project, Variant
+from pipelines.base.search import Between, Search
 
 PROJECT = Project(
     name="exoplanets",
@@ -19,6 +20,15 @@ PROJECT = Project(
             "boosted",
             "gradient boosted trees, stopped early on the tune split",
             {"trees": 400, "depth": 5, "shrinkage": 0.05, "subsample": 0.7, "host_share": 0.3},
+            Search(
+                "auc_pr",
+                {
+                    "depth": Between(2, 8),
+                    "shrinkage": Between(0.02, 0.2, log=True),
+                    "subsample": Between(0.4, 1.0),
+                    "host_share": Between(0.1, 0.6),
+                },
+            ),
         ),
         Variant(
             "forest",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cli_results
+from pipelines import cli, cli_results
 from pipelines.base import registry
 from pipelines.base.run_record import RunRecord
 from tests.conftest import viaduct
@@ -55,9 +55,9 @@ def test_list_imports_nothing_heavy(home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["list", "show", "data", "run", "node", "compile", "card", "check", "runs",
-                                     "lineage", "predict", "new", "host", "schema", "validate", "serve", "status",
-                                     "score", "stream", "release", "bench-serving"])  # fmt: skip
+@pytest.mark.parametrize(
+    "command", sorted({*cli.DEFINED, *cli.PASSED_ON} - {"dashboard", "export", "airflow"})
+)
 def test_every_command_has_help(command: str, home: Path) -> None:
     done = viaduct(command, "--help", home=home)
     assert done.returncode == 0, done.stderr
@@ -70,6 +70,9 @@ def test_every_command_has_help(command: str, home: Path) -> None:
         (("run", "card_fruad"), "Did you mean 'card_fraud'"),
         (("run", "digits", "--variant", "cnm"), "Did you mean 'cnn'"),
         (("run", "card_fraud", "--profile", "fast"), "Profile 'fast' does not exist"),
+        (("tune", "stock_prices"), "variant 'reverting' has no search space"),
+        (("tune", "digits", "--set", "drop=1"), "Did you mean 'dropout'"),
+        (("tune", "digits", "--set", "dropout=a..b"), "'a' is no float, as the default 0.3 is"),
         (("run", "card_fraud", "--set", "epoch=3"), "Did you mean 'epochs'"),
         (("run", "card_fraud", "--set", "epochs=many"), "expected int"),
         (("run", "card_fraud", "--set", "epochs"), "expected KEY=VALUE"),
