@@ -105,7 +105,7 @@ def define_check(parser: argparse.ArgumentParser) -> None:
 def _check(options: argparse.Namespace) -> int:
     from pipelines.base import check
 
-    chosen = [registry.known(name) for name in options.projects] or registry.names()
+    chosen = [registry.known(name) for name in options.projects] or registry.own_names()
     findings = [finding for name in chosen for finding in check.project(name)]
     for finding in findings:
         print(finding)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
 import queue
 import struct
 import subprocess
@@ -20,7 +21,7 @@ from typing import Any
 
 from pipelines.base import production, raw_rows, run_record
 from pipelines.base.errors import ViaductError, close_match
-from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.paths import INSTALLED, Paths, python_path, working_folder
 from pipelines.base.project import Project
 from pipelines.base.run_record import RunRecord
 
@@ -188,7 +189,8 @@ def start_server(
             stderr=errors,
             text=True,
             errors="replace",
-            cwd=CHECKOUT,
+            cwd=working_folder(),
+            env={**os.environ, "PYTHONPATH": python_path()},
         )
     try:
         return process, _addresses(process, log)
@@ -262,5 +264,5 @@ def serve_once(paths: Paths, record: RunRecord, say: Callable[..., None]) -> int
         f"viaduct predict {name} --sample",
         f"viaduct lineage {name}",
     ):
-        say(f"  .venv/bin/{command}", highlight=False)
+        say(f"  {'' if INSTALLED else '.venv/bin/'}{command}", highlight=False)
     return 0

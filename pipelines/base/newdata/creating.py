@@ -10,7 +10,7 @@ from pipelines.base import data, home, registry, scaffold, whole
 from pipelines.base.errors import ProjectError
 from pipelines.base.newdata import findings, reading, target, writing
 from pipelines.base.newdata.findings import Findings
-from pipelines.base.paths import ROOMS, Paths
+from pipelines.base.paths import Paths
 
 
 def create(
@@ -38,7 +38,7 @@ def create(
         )
     read = reading.read(Path(source))
     found = findings.find(name, read, target.choose(read, label, task), keep)
-    folder = ROOMS / name
+    folder = paths.source
     try:
         with whole.folder(folder) as aside:
             writing.write(found, aside)
