@@ -37,7 +37,8 @@ def _in(room: Path) -> set[str]:
 def _check(own: Path) -> None:
     if not (own / MARKER).is_file():
         raise ProjectError(
-            f"{WORKSPACE_VARIABLE} is {str(own)!r}, which is no workspace: it has no {MARKER}. `viaduct init` makes one."
+            f"{WORKSPACE_VARIABLE} is {str(own)!r}, which is no workspace: it has no {MARKER}. `viaduct init` "
+            "makes one."
         )
     same = [file.name for file in (own / "pipelines").glob("*") if (ROOMS / file.name).exists()]
     hiding = [n for n in same if n != "__pycache__" and not (ROOMS / n / "project.py").exists()]
