@@ -32,13 +32,18 @@ def _workspace() -> str:
     return folder
 
 
+def _is_project(folder: str, name: str) -> bool:
+    """Whether a part of the platform is a project; its `base` has a module of the same name as a card."""
+    return name != "base" and os.path.isfile(os.path.join(folder, name, "project.py"))
+
+
 def _join(own: str, platform: str) -> None:
     """Puts the folder `own` on this package's path: first, but last where it would hide a part of the platform, which
     registry.py tells of."""
     if not os.path.isdir(own) or os.path.samefile(own, platform):
         return
-    same = [os.path.join(platform, name) for name in os.listdir(own) if name != "__pycache__"]
-    hides = any(os.path.exists(p) and not os.path.exists(os.path.join(p, "project.py")) for p in same)
+    same = [name for name in os.listdir(own) if os.path.exists(os.path.join(platform, name))]
+    hides = any(name != "__pycache__" and not _is_project(platform, name) for name in same)
     __path__.insert(len(__path__) if hides else 0, own)
 
 

@@ -41,7 +41,7 @@ def _check(own: Path) -> None:
             "makes one."
         )
     same = [file.name for file in (own / "pipelines").glob("*") if (ROOMS / file.name).exists()]
-    hiding = [n for n in same if n != "__pycache__" and not (ROOMS / n / "project.py").exists()]
+    hiding = [name for name in same if name != "__pycache__" and name not in _in(ROOMS)]
     if hiding:
         raise ProjectError(
             f"{own / 'pipelines' / hiding[0]} has the name of a part of the platform, so it cannot be found; a "
