@@ -67,7 +67,7 @@ def ends(plan: Plan) -> tuple[float, ...]:
             else:
                 tables = parquet_rows.read(piece, [name], kinds, plan.options)
             found += [later_rows.moments(table.column(name), name, piece.file.path) for table in tables]
-    return later_rows.bounds(np.concatenate(found), plan.buckets, name, where)
+    return later_rows.bounds(np.concatenate([np.empty(0), *found]), plan.buckets, name, where)
 
 
 def write(task: Task, plan: Plan, rows: Counter, facts: Facts | None = None) -> Facts:

@@ -211,7 +211,7 @@ def _ends(
         later_rows.moments(batch.column(0), time, source.address)
         for batch in reading.batches(cursor, query, [column], source.address)
     ]
-    return later_rows.bounds(np.concatenate(found), buckets, time, source.address)
+    return later_rows.bounds(np.concatenate([np.empty(0), *found]), buckets, time, source.address)
 
 
 def _side_by_side(

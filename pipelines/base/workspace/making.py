@@ -56,7 +56,9 @@ def make(folder: Path) -> Made:
     _check(folder)
     again = (folder / MARKER).is_file()
     texts = {} if again else _templates()
-    written, kept, renewed = [], [], []
+    written: list[str] = []
+    kept: list[str] = []
+    renewed: list[str] = []
     for name in LOCKS:
         if _write(folder / name, _locked(name)):
             (renewed if again else written).append(name)

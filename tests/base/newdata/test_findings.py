@@ -145,8 +145,10 @@ def test_later_rows_judge_where_that_is_asked_and_what_could_say_so_is_told(tmp_
 
 
 def test_a_key_can_be_named_and_a_time_needs_none(tmp_path: Path) -> None:
-    rows = [(number // 5, number % 17, number % 2) for number in range(400)]
-    source = reading.read(tables.write(tmp_path / "visits.csv", ("patient_id", "dose", "target"), rows))
+    rows = [(n // 5, n % 17, n * 7 % 23, n % 2) for n in range(400)]
+    source = reading.read(
+        tables.write(tmp_path / "visits.csv", ("patient_id", "dose", "size", "target"), rows)
+    )
     chosen = target.choose(source, None, None)
     assert findings.find("v", source, chosen, split_by="key:dose").key == "dose"
     by_time = findings.find("v", source, chosen, split_by="time:patient_id")

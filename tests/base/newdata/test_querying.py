@@ -92,7 +92,7 @@ def _example_gen(paths: Paths, settings: Settings) -> Any:
     import importlib
 
     pipeline = importlib.import_module("pipelines.tabled.pipeline").create_pipeline(paths, settings)
-    return pipeline.components[0]
+    return next(node for node in pipeline.components if node.id.endswith("ExampleGen"))
 
 
 def _execute(component: Any, folder: Path) -> dict[str, int]:
