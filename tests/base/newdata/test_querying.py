@@ -118,7 +118,7 @@ def test_a_sample_of_the_query_is_a_file_that_the_project_reads_too(
 ) -> None:
     card, paths = registry.get("tabled"), Paths.of("tabled")
     folder = data.sample(card, paths, 150)
-    settings = Settings.of(card, data=str(folder))
+    settings = Settings.of(card, data=str(folder / "span-0"))
     rows = _execute(_example_gen(paths, settings), tmp_path / "drawn")
     assert sum(rows.values()) == 150 and rows["eval"] > 15
 

@@ -124,7 +124,7 @@ def test_projects_of_the_workspace_and_of_the_platform_are_listed_and_the_own_on
 def test_a_run_is_blessed_pushed_answered_and_shown_from_the_workspace(
     installed: Installed, workspace: Path
 ) -> None:
-    told = installed.run("viaduct", "run", "churn", "--plain", "--set", "epochs=4", "--predict")
+    told = installed.run("viaduct", "run", "churn", "--plain", "--predict")
     assert "gRPC Predict at" in told and '"probability"' in told
     home = workspace / ".viaduct"
     assert [path.name for path in (home / "serving").iterdir()] == ["churn.sample"]
