@@ -42,8 +42,12 @@ def pipeline(found: Findings) -> dict[str, str]:
     """Values for the template pipeline.py."""
     source, key, time = found.source, found.key, found.split_time
     by = f"; rows of one {key!r} stay together" if key else f": the latest by {time!r}" if time else ""
-    options = {"pattern": "**/*" if source.path.is_dir() else "", "query": bool(source.address)}
-    options |= {"split_key": key, "split_time": time}
+    options: dict[str, object] = {
+        "pattern": "**/*" if source.path.is_dir() else "",
+        "query": bool(source.address),
+        "split_key": key,
+        "split_time": time,
+    }
     return {
         "READS": "a query's rows, or files," if source.address else "files, or a query's rows,",
         "BY": by,

@@ -91,6 +91,9 @@ def test_the_project_reads_the_same_query_and_its_rows_split_as_new_foresaw(
 def _example_gen(paths: Paths, settings: Settings) -> Any:
     import importlib
 
+    from pipelines.base import stack
+
+    stack.light()
     pipeline = importlib.import_module("pipelines.tabled.pipeline").create_pipeline(paths, settings)
     return next(node for node in pipeline.components if node.id.endswith("ExampleGen"))
 
