@@ -7,6 +7,9 @@ The extras keep a server-only or client-only install small: the server never imp
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+LOCKS = ("requirements.lock", "requirements-airflow.lock", "requirements-tfjs.lock")
 
 # What is imported is named, also where another requirement would bring it along; tests/test_extras.py compares both.
 # A package whose private names are used is capped at the versions that tests/serving/test_reach_ins.py has seen.
@@ -94,6 +97,20 @@ SPARK = [
 # TFX: requirements-airflow.lock. A project whose packages are not here is a broken DAG there.
 AIRFLOW = PIPELINES
 
+
+class WithLocks(build_py):
+    """The locks lie in the repository's root; a wheel has them in pipelines/base/locks (`viaduct init`, tfjs)."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        for name in LOCKS:
+            target = Path(self.build_lib, "pipelines", "base", "locks", name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(Path(__file__).with_name(name).read_bytes())
+
+
 setup(
     name="tfx-viaduct",
     version="0.1.0",
@@ -116,6 +133,7 @@ setup(
         "dashboards": ["templates/*.html", "static/*"],
         "pipelines.base": ["template/*"],
         "pipelines.base.newdata": ["template/*"],
+        "pipelines.base.workspace": ["template/*"],
         "pipelines.sentiment": ["web/*"],
     },
     install_requires=["rich>=13"],
@@ -128,5 +146,6 @@ setup(
         "airflow": AIRFLOW,
         "all": sorted({*DASHBOARDS, *SPARK, *AIRFLOW}),
     },
+    cmdclass={"build_py": WithLocks},
     entry_points={"console_scripts": ["viaduct = pipelines.cli:main"]},
 )

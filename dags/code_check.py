@@ -20,7 +20,7 @@ from pathlib import Path
 from pipelines.base import whole
 from pipelines.base.errors import ProjectError
 from pipelines.base.forkserver import client as forkserver
-from pipelines.base.paths import CHECKOUT, ROOMS, Paths
+from pipelines.base.paths import Paths, code_folders, project_folder, shown
 from pipelines.base.run_folder import code_mark
 
 OURS = ("pipelines", "components", "serving", "dashboards", "dags")
@@ -42,8 +42,7 @@ class BrokenCode(ProjectError):
     """A file that would not import; the text begins with `file:line`."""
 
     def __init__(self, file: Path, line: int, problem: str) -> None:
-        shown = file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file
-        super().__init__(f"{shown}:{line}: {problem}")
+        super().__init__(f"{shown(file)}:{line}: {problem}")
         self.file, self.line = file, line
 
 
@@ -76,7 +75,7 @@ def packages() -> tuple[Path, ...]:
 
 def check(project: str, folder: Path | None = None) -> None:
     """Raises BrokenCode for the first problem in the project's own modules (`folder`: elsewhere than usual)."""
-    home = folder or ROOMS / project
+    home = folder or project_folder(project)
     for file in sorted(home.rglob("*.py")):
         tree = _parse(file)
         for problem in (*_broken_imports(tree, file), *_undefined_names(tree, file)):
@@ -136,9 +135,9 @@ def _broken_imports(tree: ast.Module, file: Path) -> Iterator[BrokenCode]:
 
 
 def _absolute(node: ast.ImportFrom, file: Path) -> str:
-    if not node.level or not file.is_relative_to(CHECKOUT):
+    if not node.level or shown(file) == file:
         return node.module or ""
-    package = list(file.relative_to(CHECKOUT).parent.parts)
+    package = list(shown(file).parent.parts)
     return ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
 
 
@@ -147,8 +146,8 @@ def _exists(module: str) -> bool:
     """Ours: whether the file is there. Others: whether the top package is installed (nothing is imported)."""
     parts = module.split(".")
     if parts[0] in OURS:
-        base = CHECKOUT.joinpath(*parts)
-        return base.is_dir() or base.with_suffix(".py").is_file()
+        bases = [folder.joinpath(*parts) for folder in code_folders()]
+        return any(base.is_dir() or base.with_suffix(".py").is_file() for base in bases)
     if parts[0] in sys.stdlib_module_names:
         return True
     return (
@@ -160,8 +159,9 @@ def _exists(module: str) -> bool:
 def _names_of(module: str) -> frozenset[str] | None:
     """Top-level names of a module of ours; None where they cannot be told (others' modules, star imports)."""
     parts = module.split(".")
-    base = CHECKOUT.joinpath(*parts)
-    file = next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), None)
+    bases = [folder.joinpath(*parts) for folder in code_folders()]
+    files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
+    file = next((f for f in files if f.is_file()), None)
     if parts[0] not in OURS or file is None:
         return None
     return _bound(_parse(file))

@@ -20,7 +20,7 @@ from pipelines.base import home as home_folder
 from pipelines.base import whole
 from pipelines.base.errors import ViaductError
 from pipelines.base.forkserver import client as forkserver
-from pipelines.base.paths import CHECKOUT, default_home
+from pipelines.base.paths import CHECKOUT, INSTALLED, WORKSPACE_VARIABLE, default_home, working_folder
 
 HEAVY_POOL = "viaduct_heavy"
 ADMIN = "admin"
@@ -130,8 +130,8 @@ class Installation:
     def settings(self) -> dict[str, str]:
         """Everything that Airflow and its tasks must find in the environment."""
         airflow = {
-            "CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
-            "CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "plugins"),
+            "CORE__DAGS_FOLDER": str(_code() / "dags"),
+            "CORE__PLUGINS_FOLDER": str(_code() / "dags" / "plugins"),
             "DATABASE__SQL_ALCHEMY_CONN": self.cluster.url(
                 "airflow", self.values["airflow_password"], "airflow", "postgresql+psycopg2"
             ),
@@ -156,8 +156,12 @@ class Installation:
             "VIADUCT_METADATA": self.metadata_url(),
             "VIADUCT_HEAVY_POOL": HEAVY_POOL,
             "PYTHONPATH": os.pathsep.join(
-                [str(CHECKOUT), *filter(None, [_without(os.environ.get("PYTHONPATH", ""))])]
+                [
+                    *([] if INSTALLED else [str(CHECKOUT)]),
+                    *filter(None, [_without(os.environ.get("PYTHONPATH", ""))]),
+                ]
             ),
+            **({WORKSPACE_VARIABLE: own} if (own := os.environ.get(WORKSPACE_VARIABLE)) else {}),
         }
 
     def environment(self) -> dict[str, str]:
@@ -182,8 +186,9 @@ FIXED = (
 
 
 def python() -> str:
-    """Airflow's own Python: VIADUCT_AIRFLOW_PYTHON, else that of `.airflow-venv` in the checkout."""
-    return os.environ.get(PYTHON_VARIABLE) or str(CHECKOUT / ".airflow-venv" / "bin" / "python")
+    """Airflow's own Python: VIADUCT_AIRFLOW_PYTHON, else that of `.airflow-venv` in the workspace or the checkout."""
+    here = next((f for f in (working_folder(), CHECKOUT) if (f / ".airflow-venv").exists()), working_folder())
+    return os.environ.get(PYTHON_VARIABLE) or str(here / ".airflow-venv" / "bin" / "python")
 
 
 def require_python() -> str:
@@ -191,9 +196,22 @@ def require_python() -> str:
     if not os.access(python(), os.X_OK):
         raise ViaductError(
             f"Airflow's environment is not there: {python()} cannot be run. Make it: make airflow (in the "
-            f"checkout), or name its Python in {PYTHON_VARIABLE}."
+            f"checkout; a workspace's README says how there), or name its Python in {PYTHON_VARIABLE}."
+        )
+    if not (_code() / "dags").is_dir():
+        raise ViaductError(
+            f"tfx-viaduct is not installed for Airflow's Python {python()}, which finds the DAG files there. Do: "
+            f"{python()} -m pip install --no-deps --ignore-requires-python tfx-viaduct (or its wheel)."
         )
     return python()
+
+
+def _code() -> Path:
+    """The folder that has our packages for Airflow's Python: a checkout serves both, a wheel is installed in each."""
+    if not INSTALLED:
+        return CHECKOUT
+    sites = sorted(Path(python()).parents[1].glob("lib/python3*/site-packages"))
+    return next((site for site in sites if (site / "dags").is_dir()), Path(python()).parents[1])
 
 
 def _bin() -> str:

@@ -19,7 +19,7 @@ from dags.deliveries import spans_asset
 from dags.node_operator import NodeOperator
 from pipelines.base import ir, registry, stack
 from pipelines.base.errors import ProjectError
-from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.paths import Paths, shown
 from pipelines.base.project import FULL, ON_DATA, PROFILES, Project, Scalar
 
 POOL_VARIABLE = "VIADUCT_HEAVY_POOL"
@@ -220,12 +220,11 @@ def _where(project: str, error: BaseException) -> str:
     ours = [frame for frame in frames if f"pipelines{os.sep}{project}{os.sep}" in frame.filename]
     if not ours:
         return f"{_shown(project, 'project.py')}:1"
-    return f"{Path(ours[-1].filename).relative_to(CHECKOUT)}:{ours[-1].lineno}"
+    return f"{shown(Path(ours[-1].filename))}:{ours[-1].lineno}"
 
 
 def _shown(project: str, name: str) -> Path:
-    file = Paths.of(project).source / name
-    return file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file
+    return shown(Paths.of(project).source / name)
 
 
 def broken(names: list[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pipelines.base import callers
 from pipelines.base.callers import Caller
 from pipelines.base.errors import ViaductError
 from pipelines.base.forkserver import client as forkserver
-from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.paths import Paths, working_folder
 from pipelines.base.run_folder import RunFolder
 
 # How often the log is looked at; the end of a call is noticed at once.
@@ -43,7 +43,7 @@ def warm_host(paths: Paths, say: Callable[[str], None]) -> None:
     done = subprocess.run(
         [forkserver.interpreter(), "-m", "pipelines", "host", "start"],
         env={**forkserver.environment(), "VIADUCT_HOME": str(paths.home)},
-        cwd=CHECKOUT,
+        cwd=working_folder(),
         capture_output=True,
         text=True,
         check=False,

@@ -20,7 +20,7 @@ from dags.rest import Api
 from pipelines.base import whole
 from pipelines.base.errors import ViaductError
 from pipelines.base.forkserver import client as forkserver
-from pipelines.base.paths import CHECKOUT
+from pipelines.base.paths import working_folder
 
 READY_TIMEOUT_S = 300.0
 HEALTHY = ("scheduler", "dag_processor", "triggerer")
@@ -72,7 +72,7 @@ def _prepare_database(installation: Installation, say: Callable[[str], None]) ->
             [python(), "-m", "dags.prepare_database"],
             input=installation.values[f"{ADMIN}_password"].encode(),
             env=installation.environment(),
-            cwd=CHECKOUT,
+            cwd=working_folder(),
             stdout=output,
             stderr=output,
             check=False,
@@ -87,7 +87,7 @@ def _start_supervisor(installation: Installation) -> None:
         subprocess.Popen(
             command,
             env=installation.environment(),
-            cwd=CHECKOUT,
+            cwd=working_folder(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.base import registry
 from pipelines.base.paths import Paths
 from pipelines.base.project import Project
 
@@ -73,7 +74,7 @@ def folder(paths: Paths, data: str, span: int) -> Path:
 
 def nothing_to_train_on(paths: Paths, data: str, *, sample: bool) -> str:
     """Why a run has no data and what to do, '' if it has some: nobody trains on a made-up sample unasked."""
-    if data or sample or any(paths.data.glob("span-*")):
+    if data or sample or any(paths.data.glob("span-*")) or registry.get(paths.project).data.database:
         return ""
     name = paths.project
     return (

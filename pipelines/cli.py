@@ -27,6 +27,7 @@ from pipelines.cli_run import define_compile, define_node, define_run
 from pipelines.cli_schema import define_schema, define_validate
 from pipelines.cli_tune import define_tune
 from pipelines.cli_watch import define_watch
+from pipelines.cli_workspace import define_init
 
 PASSED_ON: dict[str, tuple[str, str]] = {
     # command: (module:function taking argv, help). The rooms own these flags.
@@ -179,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 DEFINED: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str]] = {
+    "init": (define_init, "a folder of your own for projects, with lock, tests and CI"),
     "list": (define_list, "the projects and their questions"),
     "show": (define_show, "a project's card: model, data, bars, parameters"),
     "data": (define_data, "fetch a project's official data, or write a sample"),

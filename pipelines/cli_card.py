@@ -26,7 +26,7 @@ def _card(options: argparse.Namespace) -> int:
     from pipelines.base import card as figures
 
     if options.check:
-        chosen = [registry.get(name) for name in options.projects or registry.names()]
+        chosen = [registry.get(name) for name in options.projects or registry.own_names()]
         findings = [finding for card in chosen for finding in figures.check(card, Paths.of(card.name))]
         for finding in findings:
             print(finding)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.base import production, registry
 from pipelines.base.errors import ViaductError
-from pipelines.base.paths import ROOMS, Paths
+from pipelines.base.paths import Paths, project_folder
 from pipelines.cli_arguments import MOST_SEEDS, model_argument, number
 
 
@@ -39,8 +39,8 @@ def define_play(parser: argparse.ArgumentParser) -> None:
 
 def _play(options: argparse.Namespace) -> None:
     card, name = model_argument(options.model)
-    if not (ROOMS / card.name / "play.py").exists():
-        playing = [other for other in registry.names() if (ROOMS / other / "play.py").exists()]
+    if not (project_folder(card.name) / "play.py").exists():
+        playing = [other for other in registry.names() if (project_folder(other) / "play.py").exists()]
         raise ViaductError(f"{card.name} is no game. Projects that play: {', '.join(playing)}.")
     paths = Paths.of(card.name)
     there = production.pushed_names(paths)

@@ -105,7 +105,7 @@ def define_check(parser: argparse.ArgumentParser) -> None:
 def _check(options: argparse.Namespace) -> int:
     from pipelines.base import check
 
-    chosen = [registry.known(name) for name in options.projects] or registry.names()
+    chosen = [registry.known(name) for name in options.projects] or registry.own_names()
     findings = [finding for name in chosen for finding in check.project(name)]
     for finding in findings:
         print(finding)
@@ -116,7 +116,17 @@ def _check(options: argparse.Namespace) -> int:
 def define_new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="lower_snake_case, named for what is predicted")
     parser.add_argument(
-        "--data", metavar="PATH", help="your CSV or Parquet file, or a folder of them: a project about it"
+        "--data",
+        metavar="PATH",
+        help="your CSV or Parquet file, or a folder of them: a project about it; or postgresql://USER@HOST/DATABASE "
+        "with --query",
+    )
+    parser.add_argument("--query", default="", metavar="FILE", help="with --data: the rows, as SQL in a file")
+    parser.add_argument(
+        "--split-by",
+        default="",
+        metavar="HOW",
+        help="with --data: time:COLUMN (later rows judge) or key:COLUMN (its rows stay together)",
     )
     parser.add_argument("--label", metavar="COLUMN", help="with --data: the column to predict")
     parser.add_argument("--task", choices=TASKS, help="with --data: what kind of label it is")
@@ -136,8 +146,10 @@ def _new(options: argparse.Namespace) -> None:
     if options.data is not None:
         _new_about(options)
         return
-    if options.label or options.task or options.keep:
-        raise ViaductError("--label, --task and --keep are about --data PATH, which is not given.")
+    if options.label or options.task or options.keep or options.query or options.split_by:
+        raise ViaductError(
+            "--label, --task, --keep, --query and --split-by are about --data PATH, which is not given."
+        )
     folder = scaffold.create(options.name)
     print(
         f"{folder} is a working project. Next:\n  viaduct run {options.name}\n  viaduct show {options.name}\n"
@@ -148,7 +160,15 @@ def _new(options: argparse.Namespace) -> None:
 def _new_about(options: argparse.Namespace) -> None:
     from pipelines.base.newdata import creating, prose
 
-    found = creating.create(options.name, options.data, options.label, options.task, options.keep)
+    found = creating.create(
+        options.name,
+        options.data,
+        options.label,
+        options.task,
+        options.keep,
+        query=options.query,
+        split_by=options.split_by,
+    )
     for line in prose.summary(found):
         print(line)
     _compile(options.name)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import cli_output as output
 from pipelines.base import home, production, registry
 from pipelines.base.errors import ViaductError
-from pipelines.base.paths import ROOMS, Paths, default_home
+from pipelines.base.paths import Paths, default_home, project_folder
 from pipelines.base.project import Project
 from pipelines.base.settings import Settings
 from pipelines.cli_arguments import csv_arguments, csv_reading, number, project_argument
@@ -168,7 +168,7 @@ def define_compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    chosen = [registry.get(name).name for name in options.projects] or registry.names()
+    chosen = [registry.get(name).name for name in options.projects] or registry.own_names()
     same = compile_projects(chosen, options.check)
     stale = [name for name in chosen if not same[name]]
     for name in chosen:
@@ -243,7 +243,7 @@ def _spark(card: Project, options: argparse.Namespace) -> dict[str, Any]:
         if options.workers is not None:
             raise ViaductError(f"--workers {options.workers} needs --spark spark://HOST:7077.")
         return {}
-    text = (ROOMS / card.name / "model.py").read_text(encoding="utf-8")
+    text = (project_folder(card.name) / "model.py").read_text(encoding="utf-8")
     if "training.fit(" not in text:
         raise ViaductError(
             f"--spark has no meaning for {card.name}: its model.py does not train by training.fit, whose steps workers "
@@ -255,7 +255,7 @@ def _spark(card: Project, options: argparse.Namespace) -> dict[str, Any]:
 def _csv(card: Project, options: argparse.Namespace) -> dict[str, Any]:
     """What was said of CSV files; refused where the project's pipeline would not hear it."""
     said = csv_reading(options)
-    text = (ROOMS / card.name / "pipeline.py").read_text(encoding="utf-8")
+    text = (project_folder(card.name) / "pipeline.py").read_text(encoding="utf-8")
     if said and not any(call in text for call in ("csv_options(", "table_example_gen(")):
         raise ViaductError(
             f"--csv-... has no meaning for {card.name}: its pipeline.py gives csv_options(settings) to no "

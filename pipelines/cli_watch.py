@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.base import production
 from pipelines.base.errors import ViaductError
-from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.paths import Paths, python_path, working_folder
 from pipelines.cli_arguments import model_argument
 
 DUE = 3
@@ -101,4 +102,6 @@ def _train(watcher: Watcher, reason: str) -> int:
         )
     watcher.begin(reason)
     command = [sys.executable, "-m", "pipelines", "run", project, "--profile", "full", "--plain", "--force"]
-    return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+    return subprocess.run(
+        command, cwd=working_folder(), env={**os.environ, "PYTHONPATH": python_path()}, check=False
+    ).returncode

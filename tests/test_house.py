@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *LEAVES,
         f"{B}.csv_reading",
         f"{B}.holes",
+        "bridges.warehouse",
         "components",
         "pyarrow",
         *LEARNING,
@@ -90,7 +91,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipelines.base.tuning": (B, "components", "optuna", *TFX, *LEARNING),
     "pipelines.base.tuning.steps": ("-", *LEAVES),
     # Makes projects about a user's own file; nothing at work imports it.
-    "pipelines.base.newdata": (B, "components", "pyarrow", "pandas", "numpy", "sklearn", "threadpoolctl"),
+    "pipelines.base.newdata": (
+        B,
+        "bridges.warehouse",
+        "components",
+        "pyarrow",
+        "pandas",
+        "numpy",
+        "sklearn",
+        "threadpoolctl",
+    ),
     # A project: its own folder, the base, components, and what its model is made of.
     "pipelines.*": (
         B,

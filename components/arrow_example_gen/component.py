@@ -52,6 +52,8 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
         `split_key`.
       range_config: which span to take; default the latest.
       split_key: column (integers or text) whose rows of equal value never straddle splits.
+      split_time: column (dates, times or numbers, in every row) by which the rows are split, the latest into the
+        last split; rows of one moment stay together. It is read once more for that, by this process.
       columns: columns to write, in this order; default all.
       schema_path: a TFMD schema.pbtxt. It fixes the columns' types (otherwise inferred over the whole
         input, by CsvExampleGen's rules), a missing column or a text in a number column is refused, and
@@ -94,6 +96,7 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
         thousands: str = "",
         encoding: str = UTF_8,
         label: str = "",
+        split_time: str | None = None,
         custom_config: example_gen_pb2.CustomConfig | None = None,
     ) -> None:
         """The arguments are the class's. Raises ValueError for an option out of its range."""
@@ -111,6 +114,7 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
             thousands=thousands,
             encoding=encoding,
             label=label,
+            split_time=split_time,
         )
         input_config = input_config or utils.make_default_input_config()
         output_config = output_config or utils.make_default_output_config(input_config)

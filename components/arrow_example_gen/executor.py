@@ -6,6 +6,7 @@ appears under the splits' folders before all shards are whole.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -73,9 +74,9 @@ def _plan(
     options = Options.from_json(exec_properties.get(OPTIONS_KEY) or "{}")
     schema = schemas.load(exec_properties.get(SCHEMA_PATH_KEY), input_dict.get(SCHEMA_KEY))
     split_config = outputs.split_config
-    key = options.split_key or split_config.partition_feature_name or None
+    key = options.split_time or options.split_key or split_config.partition_feature_name or None
     base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-    return make_plan(
+    plan = make_plan(
         [find_files(base, split.pattern, options.encoding) for split in inputs.splits],
         options,
         schemas.kinds(schema),
@@ -84,3 +85,4 @@ def _plan(
         key,
         folder,
     )
+    return dataclasses.replace(plan, ends=work.ends(plan)) if plan.by_time else plan

@@ -21,6 +21,7 @@ class Options:
     split do not depend on it, their distribution over shards does. `batch_rows`: rows encoded at a time.
     `delimiter`, `null_values`, `decimal`, `thousands`, `encoding` are for CSV files and those of
     pipelines.base.csv_reading. `label`: a column that every row must have a value of; "" for none.
+    `split_time`: a column of times, the later of which go to the later splits.
     """
 
     columns: tuple[str, ...] | None = None
@@ -36,6 +37,7 @@ class Options:
     thousands: str = ""
     encoding: str = UTF_8
     label: str = ""
+    split_time: str | None = None
 
     def __post_init__(self) -> None:
         for field in ("columns", "column_names"):
@@ -47,6 +49,8 @@ class Options:
             if len(set(names)) != len(names):
                 raise ValueError(f"{field}={list(names)!r} names a column twice")
             object.__setattr__(self, field, tuple(names))
+        if self.split_key and self.split_time:
+            raise ValueError(f"split_key={self.split_key!r} and split_time={self.split_time!r}: expected one")
         if self.label and self.columns is not None and self.label not in self.columns:
             raise ValueError(f"columns={list(self.columns)!r} leaves out the label {self.label!r}")
         wrong = trouble(self.delimiter, self.null_values, self.decimal, self.thousands, self.encoding)

@@ -41,6 +41,12 @@ class Plan:
     folder: str
     input_bytes: int
     leading_zeros: Mapping[str, str]  # an example for each column whose first rows hold numbers such as 007
+    ends: tuple[float, ...] = ()  # of `options.split_time`: see components.later_rows
+
+    @property
+    def by_time(self) -> bool:
+        """Whether `key` is a column of times."""
+        return self.key is not None and self.key == self.options.split_time
 
     @property
     def split_count(self) -> int:
@@ -159,7 +165,7 @@ def _wanted(
     """Columns of one split to read. With columns=[...] those, else all of the file."""
     for source, asked in (
         ("columns", options.columns or ()),
-        ("split_key", [key] if key else []),
+        ("split_time" if options.split_time else "split_key", [key] if key else []),
         ("label", [options.label] if options.label else []),
         ("the schema", [n for n in required if options.columns is None or n in options.columns]),
     ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from components import splitting
+from components import later_rows, splitting
 from components.arrow_example_gen.planning import Plan
 from components.arrow_example_gen.reading import csv_rows, parquet_rows
 from components.arrow_example_gen.reading.kinds import Kind, merge
@@ -47,6 +47,27 @@ def merge_facts(parts: Iterable[Facts]) -> Facts:
         "rows": sum(part["rows"] for part in parts),
         "errors": sorted(error for part in parts for error in part["errors"]),
     }
+
+
+def ends(plan: Plan) -> tuple[float, ...]:
+    """The last moment of every split but the last, of all rows; see components.later_rows. Raises InputError."""
+    import numpy as np
+
+    name = str(plan.key)
+    found, where = [], ""
+    for task in plan.tasks:
+        for piece in task.pieces:
+            where = where or piece.file.path
+            kinds = {name: plan.kinds[name]}
+            if piece.file.kind == "csv":
+                if name not in plan.fixed:
+                    needed, _ = csv_rows.infer(piece, [name], kinds, plan.options)
+                    kinds = merge(kinds, needed)
+                tables = csv_rows.read(piece, [name], kinds, plan.fixed, plan.options)
+            else:
+                tables = parquet_rows.read(piece, [name], kinds, plan.options)
+            found += [later_rows.moments(table.column(name), name, piece.file.path) for table in tables]
+    return later_rows.bounds(np.concatenate([np.empty(0), *found]), plan.buckets, name, where)
 
 
 def write(task: Task, plan: Plan, rows: Counter, facts: Facts | None = None) -> Facts:
@@ -106,6 +127,10 @@ def _written(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
 def _splits(batch: pa.RecordBatch, task: Task, plan: Plan) -> list[int]:
     if not plan.buckets:
         return [task.split] * batch.num_rows
+    if plan.by_time:
+        name, where = str(plan.key), task.pieces[0].file.path
+        column = batch.column(batch.schema.get_field_index(name))
+        return later_rows.split_numbers(later_rows.moments(column, name, where), plan.ends).tolist()
     if plan.key is not None:
         _check_key(batch, task, plan.key)
     hashes = splitting.row_hashes(batch, None if plan.key is None else [plan.key])

@@ -8,6 +8,7 @@ to the same split whether it comes from a file or from a table.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from tfx import types
 from tfx.components.example_gen import utils
@@ -46,6 +47,9 @@ class SqlExampleGen(base_beam_component.BaseBeamComponent):
         output_config: example_gen_pb2.Output | None = None,
         range_config: range_config_pb2.RangeConfig | None = None,
         split_key: str = "",
+        split_time: str = "",
+        columns: Sequence[str] | None = None,
+        label: str = "",
         schema_path: str | data_types.RuntimeParameter | None = None,
         parts: int = executor.DEFAULT_PARTS,
         readers: int = executor.DEFAULT_READERS,
@@ -55,11 +59,24 @@ class SqlExampleGen(base_beam_component.BaseBeamComponent):
 
         split_key: column whose rows of equal value never straddle splits; a query that is no whole table is read in
           parts of its values. The pointer's own goes before it.
+        split_time: column of times, the latest of which go to the last split (see ArrowExampleGen).
+        columns: those of the query to write, in this order; default all.
+        label: column that no row may lack.
         schema_path: a TFMD schema.pbtxt, which fixes the columns' types and demands columns.
         parts, readers: how many pieces the query is cut into, and how many of them are read at a time.
         """
         input_config = input_config or utils.make_default_input_config()
-        options = {"parts": parts, "readers": readers, "gzip_level": gzip_level, "split_key": split_key}
+        if split_key and split_time:
+            raise ValueError(f"split_key={split_key!r} and split_time={split_time!r}: expected one")
+        options = {
+            "parts": parts,
+            "readers": readers,
+            "gzip_level": gzip_level,
+            "split_key": split_key,
+            "split_time": split_time,
+            "columns": list(columns or ()),
+            "label": label,
+        }
         spec = SqlExampleGenSpec(
             input_base=input_base,
             input_config=input_config,

@@ -24,7 +24,7 @@ from tfx.types import artifact_utils, standard_component_specs
 
 from bridges.warehouse import parts, pointer, reading, snapshot
 from bridges.warehouse import query as queries
-from components import engine, inputs, shards, splitting
+from components import engine, inputs, later_rows, shards, splitting
 from components.arrow_example_gen import schemas
 from components.arrow_example_gen.reading.kinds import Kind
 from components.example_gen_executor import ExampleGenExecutor
@@ -59,6 +59,10 @@ class Plan:
     folder: str
     gzip_level: int
     rows: int
+    time: str = ""
+    ends: tuple[float, ...] = ()
+    written: tuple[str, ...] = ()  # empty: all columns
+    label: str = ""
 
 
 class Executor(ExampleGenExecutor):
@@ -85,8 +89,11 @@ class Executor(ExampleGenExecutor):
         with shards.folder_aside(artifact.uri) as folder, snapshot.held(source.address) as (cursor, moment):
             columns = queries.columns_of(cursor, source.query, source.address)
             kinds = chosen(columns, schemas.kinds(schema), schemas.required(schema))
-            key = source.key or options["split_key"]
+            key, time = source.key or options["split_key"], options.get("split_time", "")
+            written, label = tuple(options.get("columns", ())), options.get("label", "")
+            _check_there([*written, *filter(None, [label, time])], columns)
             _check_key(key, columns)
+            ends = _ends(cursor, source, columns, time, buckets) if time else ()
             cut = parts.cut(cursor, source.query, source.address, options["parts"], key)
             plan = Plan(
                 source.address,
@@ -98,6 +105,10 @@ class Executor(ExampleGenExecutor):
                 folder,
                 options["gzip_level"],
                 source.rows,
+                time,
+                ends,
+                written,
+                label,
             )
             tasks = [Task(number, part) for number, part in enumerate(cut)]
             counter = functools.partial(Counter, "rows read", 100_000)
@@ -160,6 +171,49 @@ def _check_key(key: str, columns: Sequence[queries.Column]) -> None:
         )
 
 
+def _check_there(names: Sequence[str], columns: Sequence[queries.Column]) -> None:
+    known = [column.name for column in columns]
+    for name in names:
+        if name not in known:
+            raise shards.InputError(
+                f"The query gives no column {name!r}, which the pipeline asks for.{shards.did_you_mean(name, known)}"
+            )
+
+
+def _check_label(block: Any, label: str) -> None:
+    if label and block.column(block.schema.get_field_index(label)).null_count:
+        raise shards.InputError(
+            f"The label {label!r} has no value in a row of the query; nothing can be learned from such rows. Add "
+            f'WHERE "{label}" IS NOT NULL to the query.'
+        )
+
+
+def _asked_for(block: Any, plan: Plan) -> Any:
+    """Without columns that only split, or that nobody asked for."""
+    import pyarrow as pa
+
+    if not plan.written or tuple(block.schema.names) == plan.written:
+        return block
+    arrays = [block.column(block.schema.get_field_index(name)) for name in plan.written]
+    return pa.RecordBatch.from_arrays(arrays, names=list(plan.written))
+
+
+def _ends(
+    cursor: Any, source: pointer.Source, columns: Sequence[queries.Column], time: str, buckets: Sequence[int]
+) -> tuple[float, ...]:
+    """The last moment of every split but the last; the column of times is read once more for it."""
+    import numpy as np
+
+    [column] = [column for column in columns if column.name == time]
+    quoted = time.replace('"', '""')
+    query = f'SELECT "{quoted}" FROM (\n{source.query}\n) AS viaduct_times'
+    found = [
+        later_rows.moments(batch.column(0), time, source.address)
+        for batch in reading.batches(cursor, query, [column], source.address)
+    ]
+    return later_rows.bounds(np.concatenate([np.empty(0), *found]), buckets, time, source.address)
+
+
 def _side_by_side(
     tasks: Sequence[Task], plan: Plan, rows: Counter, readers: int, whole_query: str
 ) -> list[shards.Facts]:
@@ -202,7 +256,8 @@ def _written(task: Task, plan: Plan, rows: Counter, cursor: Any) -> shards.Facts
         for batch in reading.batches(cursor, task.query, plan.columns, plan.address, plan.kinds):
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 block = batch.slice(start, BATCH_ROWS)
-                writer.write(block, _splits(block, plan))
+                _check_label(block, plan.label)
+                writer.write(_asked_for(block, plan), _splits(block, plan))
                 rows.add(block.num_rows, plan.rows)
         return {"task": task.number, "shards": writer.close(), "rows": writer.rows, "errors": []}
     except BaseException:
@@ -211,9 +266,14 @@ def _written(task: Task, plan: Plan, rows: Counter, cursor: Any) -> shards.Facts
 
 
 def _splits(block: Any, plan: Plan) -> list[int]:
+    if plan.time:
+        column = block.column(block.schema.get_field_index(plan.time))
+        return later_rows.split_numbers(
+            later_rows.moments(column, plan.time, plan.address), plan.ends
+        ).tolist()
     if plan.key:
         column = block.column(block.schema.get_field_index(plan.key))
         if column.null_count:
             raise shards.InputError(f"The split key {plan.key!r} has no value in a row; every row needs one.")
-    hashes = splitting.row_hashes(block, [plan.key] if plan.key else None)
+    hashes = splitting.row_hashes(*((block, [plan.key]) if plan.key else (_asked_for(block, plan), None)))
     return splitting.split_numbers(hashes, plan.buckets).tolist()

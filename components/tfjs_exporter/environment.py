@@ -22,7 +22,11 @@ from pipelines.base import whole
 
 VARIABLE = "VIADUCT_TFJS_VENV"
 CHECKOUT = Path(__file__).resolve().parents[2]
-LOCK = CHECKOUT / "requirements-tfjs.lock"
+# In a checkout's root, or where the wheel has it.
+LOCK = next(
+    (f for f in (CHECKOUT, CHECKOUT / "pipelines/base/locks") if (f / "requirements-tfjs.lock").exists()),
+    CHECKOUT,
+).joinpath("requirements-tfjs.lock")
 RUNTIME_PACKAGE = "@tensorflow/tfjs@4.22.0"
 RUNTIME_SHA256 = "300dfae273d20b4046f46a06d735688f03675a807561e9bcb5f664eb2f3d2831"
 RUNTIME = "web/tf.min.js"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ TFJS_KEY = "tfjs_model"
 OPTIONS_KEY = "options"
 ENVIRONMENT_KEY = "environment"
 CODE_KEY = "code"
+# A folder of a user's own projects, whose pages go before the platform's.
+WORKSPACE = "VIADUCT_WORKSPACE"
 
 
 class Executor(base_executor.BaseExecutor):
@@ -49,7 +52,8 @@ class Executor(base_executor.BaseExecutor):
             )
         assets = {**options["assets"], **read_vocabularies(input_dict, options["vocabularies"])}
         venv = environment.ensure(environment.location(Path(exec_properties[ENVIRONMENT_KEY])), logging.info)
-        page = environment.CHECKOUT / options["page"]
+        places = [Path(os.environ.get(WORKSPACE) or environment.CHECKOUT), environment.CHECKOUT]
+        page = next((p / options["page"] for p in places if (p / options["page"]).exists()), places[-1])
         files = conversion.export(keras_file, page, assets, venv, Path(output.uri))
         output.set_int_custom_property("exported", 1)
         output.set_string_custom_property("files", json.dumps(list(files)))

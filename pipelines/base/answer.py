@@ -20,7 +20,7 @@ from typing import Any
 
 from pipelines.base import production, raw_rows, run_record
 from pipelines.base.errors import ViaductError, close_match
-from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.paths import INSTALLED, Paths, python_path, working_folder
 from pipelines.base.project import Project
 from pipelines.base.run_record import RunRecord
 from pipelines.base.settings import Settings
@@ -199,7 +199,8 @@ def _begin_server(model: str, base: Path, log: Path, *flags: str) -> subprocess.
             stderr=errors,
             text=True,
             errors="replace",
-            cwd=CHECKOUT,
+            cwd=working_folder(),
+            env={**os.environ, "PYTHONPATH": python_path()},
         )
 
 
@@ -290,5 +291,5 @@ class EarlyServer:
             f"viaduct predict {name} --sample",
             f"viaduct lineage {name}",
         ):
-            say(f"  .venv/bin/{command}", highlight=False)
+            say(f"  {'' if INSTALLED else '.venv/bin/'}{command}", highlight=False)
         return 0

@@ -21,7 +21,7 @@ from pipelines.base import run_folder
 from pipelines.base.errors import ViaductError
 from pipelines.base.forkserver import client as forkserver
 from pipelines.base.forkserver.client import Call, CallError, Request
-from pipelines.base.paths import CHECKOUT
+from pipelines.base.paths import working_folder
 from pipelines.base.run_folder import RunFolder
 
 TERM_GRACE_S = 5.0
@@ -177,7 +177,7 @@ class _Process:
                 stdout=log,
                 stderr=log,
                 env=request.env,
-                cwd=CHECKOUT,
+                cwd=working_folder(),
                 start_new_session=True,
             )
         self.pid = self._process.pid

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.base import ir, registry
 from pipelines.base.errors import ProjectError, close_match
-from pipelines.base.paths import ROOMS
+from pipelines.base.paths import project_folder
 from pipelines.base.project import PROFILES, Evaluation, Project
 from pipelines.base.source_facts import Source, metric_classes, snake_case
 
@@ -42,7 +42,7 @@ NAMES = {
 def project(name: str) -> list[str]:
     """One line per finding, each naming the file; [] for a project without any."""
     findings = before_run(name)
-    folder = ROOMS / name
+    folder = project_folder(name)
     texts = {"README.md": "", "ir.json": f"; `viaduct compile {name}` writes it"}
     findings += [
         f"{name}/{file}: missing{how}" for file, how in texts.items() if not (folder / file).exists()
@@ -57,7 +57,7 @@ def project(name: str) -> list[str]:
 
 def before_run(name: str) -> list[str]:
     """The findings that would end a run, or spoil it without a word; costs milliseconds."""
-    folder = ROOMS / name
+    folder = project_folder(name)
     source = Source(folder)
     if source.errors:
         return source.errors

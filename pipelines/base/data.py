@@ -24,12 +24,15 @@ from pipelines.base.project import Project
 from pipelines.base.settings import Settings
 
 SAMPLE_SEED = 7
+# The rows of a project whose card names a database.
+QUERY = "query.sql"
 # More deliveries than these are told by their number and ends.
 NAMED_SPANS = 20
 
 
 def locate(project: Project, paths: Paths, settings: Settings, say: Callable[[str], None]) -> Path:
-    """The raw data of a run: `--data`, else the official set under HOME, else a sample (made if need be).
+    """The raw data of a run: `--data`, else the card's query, else the official set under HOME, else a sample (made if
+    need be).
 
     Raises ProjectError if `--data` does not exist or is empty, or if the span that was asked for is not there. Every
     run comes by here, so it also removes what killed ones left behind.
@@ -44,6 +47,9 @@ def locate(project: Project, paths: Paths, settings: Settings, say: Callable[[st
             raise ProjectError(f"--data {given} is empty; expected the files of {project.data.title}.")
         _check_span(settings.span, str(given), spans_in(given))
         return given
+    if project.data.database:
+        query = str(paths.source / QUERY)
+        return in_warehouse(paths, project.data.database, query, settings.span)
     if any(paths.data.glob("span-*")):
         _check_span(settings.span, str(paths.data), spans_in(paths.data))
         return paths.data

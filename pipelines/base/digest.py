@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from pipelines.base.paths import CHECKOUT
+from pipelines.base.paths import code_folders, project_folder
 
 ROOMS = ("pipelines", "components")
 
@@ -31,10 +31,11 @@ def project_digest(project: str) -> str:
     names them, and every other file in its folder but those that people read or commands write (README.md, ir.json,
     card.json).
     """
-    folder = CHECKOUT / "pipelines" / project
+    folder = project_folder(project)
     files = [file for file in folder.rglob("*") if file.is_file() and _counts(file.relative_to(folder))]
-    modules = [_name_of(file) for file in files if file.suffix == ".py"]
-    others = {str(file.relative_to(CHECKOUT)): file for file in files if file.suffix != ".py"}
+    root = folder.parents[1]
+    modules = [_name_of(file.relative_to(root)) for file in files if file.suffix == ".py"]
+    others = {str(file.relative_to(root)): file for file in files if file.suffix != ".py"}
     return _hash({**_closure(modules), **others})
 
 
@@ -59,7 +60,7 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
         if name in files:
             continue
         if file is None:
-            raise FileNotFoundError(f"No module {name!r} below {CHECKOUT}")
+            raise FileNotFoundError(f"No module {name!r} below {code_folders()[0]}")
         files[name] = file
         imported = _imports(name, file.read_bytes())
         waiting.extend(other for other in imported if _file_of(other) is not None and other not in files)
@@ -67,13 +68,14 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
 
 
 def _name_of(file: Path) -> str:
-    parts = file.relative_to(CHECKOUT).with_suffix("").parts
+    parts = file.with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _file_of(module: str) -> Path | None:
-    base = CHECKOUT.joinpath(*module.split("."))
-    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    """The workspace's file of a module, else the platform's."""
+    bases = [root.joinpath(*module.split(".")) for root in code_folders()]
+    candidates = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
     return next((file for file in candidates if file.is_file()), None)
 
 

@@ -16,14 +16,16 @@ from typing import Any
 
 from pipelines.base import registry
 from pipelines.base.errors import ProjectError, ViaductError
-from pipelines.base.paths import CHECKOUT, Paths
+from pipelines.base.paths import CHECKOUT, Paths, shown, workspace
 from pipelines.base.settings import Settings
 
 GOLDEN_HOME = "{home}"
 GOLDEN_CHECKOUT = "{checkout}"
+GOLDEN_WORKSPACE = "{workspace}"
 GOLDEN_DIGEST = "{digest}"
 DIGESTS = re.compile(r"\b(?:[0-9a-f]{16}){1,2}\b")  # `digest.source_digest`, one or two of them
 ROOT_LENGTH, OUTER_LENGTH = 600, 200  # characters of an error's text that are shown
+ROOMS = [(room,) for room in ("pipelines", "components", "bridges", "dags", "serving", "dashboards")]
 # Files every error passes through; naming them would tell nobody anything.
 RUNNING = tuple(
     CHECKOUT / "pipelines" / "base" / name for name in ("forkserver/server.py", "node.py", "jobs.py", "ir.py")
@@ -112,16 +114,15 @@ def _one_line(error: BaseException, length: int) -> str:
 def _place(chain: Sequence[BaseException]) -> str:
     """`file:line` in a room that projects own, of what was raised first; a project's own file before shared ones."""
     places = [place for e in reversed(chain) for place in _places(e)]
-    shared = CHECKOUT / "pipelines" / "base"
     own = [
         (file, line)
         for file, line in places
-        if file.is_relative_to(CHECKOUT / "pipelines") and not file.is_relative_to(shared)
+        if shown(file).parts[0] == "pipelines" and shown(file).parts[1] != "base"
     ]
     if not places:
         return ""
     file, line = (own or places)[0]
-    return f"{file.relative_to(CHECKOUT)}:{line}"
+    return f"{shown(file)}:{line}"
 
 
 def _places(error: BaseException) -> list[tuple[Path, int]]:
@@ -136,7 +137,7 @@ def _places(error: BaseException) -> list[tuple[Path, int]]:
     return [
         (file, line)
         for file, line in reversed(places)
-        if file.is_relative_to(CHECKOUT) and "site-packages" not in file.parts and file not in RUNNING
+        if file.is_absolute() and shown(file).parts[:1] in ROOMS and file not in RUNNING
     ]
 
 
@@ -148,6 +149,7 @@ def golden_text(ir: dict[str, Any], home: Path) -> str:
     """
     text = json.dumps(ir, indent=1, sort_keys=True, ensure_ascii=False)
     text = text.replace(str(home), GOLDEN_HOME).replace(str(CHECKOUT), GOLDEN_CHECKOUT)
+    text = text.replace(str(workspace() or CHECKOUT), GOLDEN_WORKSPACE)
     return DIGESTS.sub(GOLDEN_DIGEST, text) + "\n"
 
 

@@ -27,18 +27,67 @@ from pathlib import Path
 from pipelines.base import alias
 from pipelines.base.errors import ProjectError
 
+# The folder that holds our packages: a checkout of the repository, or an interpreter's site-packages.
 CHECKOUT = Path(__file__).resolve().parents[2]
+INSTALLED = CHECKOUT.name in ("site-packages", "dist-packages")
 ROOMS = CHECKOUT / "pipelines"
+# A folder of projects of a user's own, and the file that marks it (pipelines/__init__.py finds it).
+WORKSPACE_VARIABLE, MARKER = "VIADUCT_WORKSPACE", "viaduct.toml"
+
+
+def workspace() -> Path | None:
+    """The folder whose `pipelines/` gets new projects: VIADUCT_WORKSPACE, else the checkout; None where there is
+    neither."""
+    given = os.environ.get(WORKSPACE_VARIABLE)
+    if given:
+        return Path(given).expanduser().absolute()
+    return None if INSTALLED else CHECKOUT
+
+
+def code_folders() -> list[Path]:
+    """Where modules of ours and of users are found, the workspace first."""
+    own = workspace()
+    return list(dict.fromkeys([*([own] if own is not None else []), CHECKOUT]))
+
+
+def project_folder(name: str) -> Path:
+    """The folder with the code of project `name`; of one that is nowhere, where it would be made."""
+    rooms = [folder / "pipelines" for folder in code_folders()]
+    return next((room / name for room in rooms if (room / name).is_dir()), rooms[0] / name)
+
+
+def shown(file: Path) -> Path:
+    """`file` as people are told of it: below the workspace or the checkout where it lies there."""
+    below = [file.relative_to(folder) for folder in code_folders() if file.is_relative_to(folder)]
+    # An environment in a workspace holds the platform.
+    return min(below, key=lambda path: len(path.parts), default=file)
+
+
+def working_folder() -> Path:
+    """Where processes of ours run: the workspace, the checkout, else where the user stands."""
+    return workspace() or Path.cwd()
+
+
+def python_path() -> str:
+    """PYTHONPATH of child processes: a checkout first. An installed package is found by the child's own interpreter,
+    which may be another one with packages of its own."""
+    own = [] if INSTALLED else [str(CHECKOUT)]
+    return os.pathsep.join([*own, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def lock(name: str = "requirements.lock") -> Path:
+    """A lock of the platform: in the checkout's root, or where the wheel has it."""
+    file = CHECKOUT / name
+    return file if file.exists() else ROOMS / "base" / "locks" / name
 
 
 def default_home() -> Path:
-    """VIADUCT_HOME; else `.viaduct` in a checkout of the repository; else `~/.viaduct`."""
+    """VIADUCT_HOME; else `.viaduct` in the workspace or in a checkout of the repository; else `~/.viaduct`."""
     configured = os.environ.get("VIADUCT_HOME")
     if configured:
         return alias.plain(Path(configured).expanduser().absolute())
-    return alias.plain(
-        CHECKOUT / ".viaduct" if (CHECKOUT / "setup.py").exists() else Path.home() / ".viaduct"
-    )
+    own = workspace() if os.environ.get(WORKSPACE_VARIABLE) or (CHECKOUT / "setup.py").exists() else None
+    return alias.plain((own or Path.home()) / ".viaduct")
 
 
 def metadata_url(home: Path) -> str:
@@ -94,7 +143,7 @@ class Paths:
     @property
     def source(self) -> Path:
         """The project's own folder in the code."""
-        return ROOMS / self.project
+        return project_folder(self.project)
 
     @property
     def data(self) -> Path:

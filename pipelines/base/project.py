@@ -35,7 +35,9 @@ class DataSource:
     """Where the official data comes from and under which terms.
 
     `size` is human text ("144 MB, 284,807 rows"); `url` a page or file; `command` what fetches it where a
-    plain download cannot; `sha256` maps file names to digests where they are known.
+    plain download cannot; `sha256` maps file names to digests where they are known. `database`
+    is postgresql://USER@HOST/DATABASE, without a password, where the rows are those of the query in the project's
+    query.sql: a run without `--data` reads them as they are then.
     """
 
     title: str
@@ -44,6 +46,7 @@ class DataSource:
     size: str
     command: str = ""
     sha256: Mapping[str, str] = field(default_factory=dict)
+    database: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from pipelines.base import data_state, whole
 from pipelines.base.digest import project_digest
-from pipelines.base.paths import CHECKOUT, Paths, metadata_url, without_password
+from pipelines.base.paths import Paths, lock, metadata_url, without_password
 from pipelines.base.settings import Settings
 
 RECORD = "run.json"
@@ -176,7 +176,7 @@ def fingerprint(paths: Paths, settings: Settings, data: Path) -> str:
     digest = hashlib.sha256(settings.to_json().encode())
     digest.update(without_password(metadata_url(paths.home)).encode())
     digest.update(project_digest(paths.project).encode())
-    for file in (paths.schema, CHECKOUT / "requirements.lock"):
+    for file in (paths.schema, lock()):
         digest.update(file.read_bytes() if file.exists() else b"")
     digest.update(data_state.of(data, paths.home / data_state.MEMO).encode())
     return digest.hexdigest()[:16]

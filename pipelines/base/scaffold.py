@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipelines.base import registry, whole
 from pipelines.base.errors import ProjectError
-from pipelines.base.paths import ROOMS
+from pipelines.base.paths import MARKER, WORKSPACE_VARIABLE, project_folder, workspace
 
 TEMPLATE = Path(__file__).with_name("template")
 PLACEHOLDER = "PROJECT_NAME"
@@ -20,19 +20,25 @@ SUFFIX = ".tmpl"
 
 
 def check_free(name: str) -> None:
-    """Raises ProjectError for a bad or taken name."""
+    """Raises ProjectError for a bad or taken name, and where there is no workspace."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,62}", name) or keyword.iskeyword(name):
         raise ProjectError(
             f"{name!r} is no project name; expected lower_snake_case like 'churn' or 'late_trains'."
         )
-    if (ROOMS / name).exists() or name in registry.names():
+    own = workspace()
+    if own is None:
+        raise ProjectError(
+            f"A new project needs a workspace, and there is none here: no {MARKER} in this folder or above it. Make "
+            f"one: viaduct init (in an empty folder), or name one in {WORKSPACE_VARIABLE}."
+        )
+    if (own / "pipelines" / name).exists() or name in registry.names():
         raise ProjectError(f"pipelines/{name} exists already; choose another name or edit that one.")
 
 
 def create(name: str) -> Path:
     """Makes `pipelines/<name>` and returns it. Raises ProjectError for a bad or taken name."""
     check_free(name)
-    target = ROOMS / name
+    target = project_folder(name)
     try:
         with whole.folder(target) as aside:
             for source in sorted(TEMPLATE.glob(f"*{SUFFIX}")):

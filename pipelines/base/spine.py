@@ -386,24 +386,24 @@ def table_example_gen(
     settings: Settings,
     output_config: tfx.proto.Output,
     *,
-    schema_path: str | None = None,
-    label: str = "",
+    pattern: str = "*",
+    query: bool = False,
+    **options: Any,
 ) -> Any:
     """The ExampleGen of a project whose rows are a table: ArrowExampleGen for files, SqlExampleGen where `--data`
-    named a warehouse. `label` is the column that no row of a file may lack."""
+    named a warehouse, or where it named nothing and `query` says that the project's own rows are there.
+
+    `pattern` is of files. `options` are those that both have: `schema_path`, `columns`, `split_key`, `split_time`, and
+    `label`, the column that no row may lack.
+    """
     from bridges.warehouse import pointer
     from components.arrow_example_gen.component import ArrowExampleGen
     from components.sql_example_gen.component import SqlExampleGen
 
-    if settings.data and pointer.is_pointer(Path(settings.data)):
-        given = raw(paths, settings, pointer.NAME)
-        return SqlExampleGen(**given, output_config=output_config, schema_path=schema_path)
+    if pointer.is_pointer(Path(settings.data)) if settings.data else query:
+        return SqlExampleGen(**raw(paths, settings, pointer.NAME), output_config=output_config, **options)
     return ArrowExampleGen(
-        **raw(paths, settings),
-        **csv_options(settings),
-        label=label,
-        output_config=output_config,
-        schema_path=schema_path,
+        **raw(paths, settings, pattern), **csv_options(settings), output_config=output_config, **options
     )
 
 

@@ -24,8 +24,8 @@ def findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     """What is found before a run of a fresh project after an edit of one of its files."""
     rooms = tmp_path / "pipelines"
     rooms.mkdir()
-    monkeypatch.setattr(scaffold, "ROOMS", rooms)
-    monkeypatch.setattr(check, "ROOMS", rooms)
+    (tmp_path / "viaduct.toml").touch()
+    monkeypatch.setenv("VIADUCT_WORKSPACE", str(tmp_path))
 
     def get(name: str) -> Project:
         return runpy.run_path(str(rooms / name / "project.py"))["PROJECT"]  # type: ignore[no-any-return]

@@ -27,7 +27,7 @@ CARD = Project(
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a project `rain` in a checkout of its own, where digests look."""
+    """The folder of a project `rain` in a workspace of its own, where digests look."""
     folder = tmp_path / "pipelines" / "rain"
     folder.mkdir(parents=True)
     for name, text in {
@@ -43,8 +43,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "page.html": "<p>\n",
     }.items():
         (folder / name).write_text(text, encoding="utf-8")
-    monkeypatch.setattr(digest, "CHECKOUT", tmp_path)
-    monkeypatch.setattr("pipelines.base.paths.ROOMS", tmp_path / "pipelines")
+    monkeypatch.setenv("VIADUCT_WORKSPACE", str(tmp_path))
     return folder
 
 
@@ -55,7 +54,7 @@ def test_a_digest_changes_with_what_a_module_imports(tmp_path: Path, monkeypatch
     (package / "a.py").write_text("from pipelines import b\n")
     (package / "b.py").write_text("X = 1\n")
     (package / "c.py").write_text("Y = 1\n")
-    monkeypatch.setattr(digest, "CHECKOUT", tmp_path)
+    monkeypatch.setenv("VIADUCT_WORKSPACE", str(tmp_path))
     before = digest.source_digest("pipelines.a")
     (package / "c.py").write_text("Y = 2\n")
     assert digest.source_digest("pipelines.a") == before

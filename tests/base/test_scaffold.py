@@ -17,7 +17,7 @@ def test_a_new_project_passes_the_linter_whatever_its_name(tmp_path, monkeypatch
     for package in ("pipelines/__init__.py", "pipelines/base/__init__.py", "components/__init__.py"):
         (tmp_path / package).parent.mkdir(exist_ok=True)
         (tmp_path / package).touch()
-    monkeypatch.setattr(scaffold, "ROOMS", rooms)
+    monkeypatch.setenv("VIADUCT_WORKSPACE", str(tmp_path))
     monkeypatch.setattr(scaffold.registry, "names", list)
     made = scaffold.create(name)
     for command in (["check"], ["format", "--check"]):

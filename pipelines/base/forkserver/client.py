@@ -22,7 +22,7 @@ from pipelines.base import home as home_folder
 from pipelines.base.errors import ViaductError
 from pipelines.base.forkserver.connection import STOPPED_S, Connection, HostError, check_running, owner_of
 from pipelines.base.forkserver.containment import send, state_of
-from pipelines.base.paths import CHECKOUT
+from pipelines.base.paths import CHECKOUT, INSTALLED, lock, python_path, workspace
 from pipelines.base.whole import process_started
 
 IDLE_VARIABLE = "VIADUCT_HOST_IDLE"
@@ -74,14 +74,17 @@ def environment() -> dict[str, str]:
 
 
 def socket_path(home: Path) -> Path:
-    """One host per home, checkout, interpreter, lock and fork server code: what changes gets a fresh host.
+    """One host per home, checkout, workspace, interpreter, lock and fork server code: what changes gets a fresh host.
 
     Every interpreter names the same one: nothing here is asked of the Python that computes it.
     """
     python = Path(interpreter())
-    digest = hashlib.sha256(f"{python.parent.resolve()}|{python.resolve()}|{CHECKOUT}".encode())
+    # Installed, each interpreter has its own copy of our code.
+    code = "" if INSTALLED else str(CHECKOUT)
+    own = "" if workspace() in (None, CHECKOUT) else f"|{workspace()}"
+    digest = hashlib.sha256(f"{python.parent.resolve()}|{python.resolve()}|{code}{own}".encode())
     here = Path(__file__).parent
-    for file in (CHECKOUT / "requirements.lock", here / "server.py", here / "containment.py"):
+    for file in (lock(), here / "server.py", here / "containment.py"):
         digest.update(file.read_bytes() if file.exists() else b"")
     return home / "host" / f"{digest.hexdigest()[:12]}.sock"
 
@@ -169,11 +172,6 @@ def _spawn(path: Path) -> subprocess.Popen[bytes]:
             )
     except OSError as error:
         raise HostError(f"The warm host could not be started: {error}") from error
-
-
-def python_path() -> str:
-    """PYTHONPATH of child processes: this checkout first."""
-    return os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _positive(text: str) -> bool:

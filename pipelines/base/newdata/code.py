@@ -15,18 +15,43 @@ QUICK_ROWS = 5_000
 
 def data(found: Findings) -> dict[str, str]:
     """Values for the template data.py."""
-    count = len(found.source.files)
-    files = "file" if count == 1 else f"{count} files"
-    return {"FILES": files, "SOURCE": repr(str(found.source.path))}
+    source = found.source
+    if source.address:
+        return {
+            "FILES": "rows of query.sql in the database that the card names",
+            "IMPORTS": "from pipelines.base.tabular import queries",
+            "SOURCE": 'QUERY = Path(__file__).with_name("query.sql")',
+            "FETCH_DOC": "Copies the rows as they are now, for `--data`; runs without it read the database.",
+            "FETCH": "queries.copy(PROJECT.data.database, QUERY, folder)",
+            "SAMPLE_DOC": "`rows` rows of the query in an order that `seed` decides; all, where there are no more.",
+            "SAMPLE": "queries.draw(PROJECT.data.database, QUERY, folder, rows, seed)",
+        }
+    files = "file" if len(source.files) == 1 else f"{len(source.files)} files"
+    return {
+        "FILES": f"{files} that the project was made from, copied or drawn from",
+        "IMPORTS": "from pipelines.base.tabular import files",
+        "SOURCE": f"SOURCE = Path({str(source.path)!r})",
+        "FETCH_DOC": "Copies the rows of SOURCE into `folder`; ProjectError if it is gone.",
+        "FETCH": "files.copy(SOURCE, folder)",
+        "SAMPLE_DOC": "`rows` rows of SOURCE in an order that `seed` decides; all, where there are no more.",
+        "SAMPLE": "files.draw(SOURCE, folder, rows, seed, PROJECT.csv)",
+    }
 
 
 def pipeline(found: Findings) -> dict[str, str]:
     """Values for the template pipeline.py."""
+    source, key, time = found.source, found.key, found.split_time
+    by = f"; rows of one {key!r} stay together" if key else f": the latest by {time!r}" if time else ""
+    options: dict[str, object] = {
+        "pattern": "**/*" if source.path.is_dir() else "",
+        "query": bool(source.address),
+        "split_key": key,
+        "split_time": time,
+    }
     return {
-        "FORMAT": "CSV" if found.source.is_csv else "Parquet",
-        "PATTERN": ', "**/*"' if found.source.path.is_dir() else "",
-        "BY_KEY": f"; rows of one {found.key!r} stay together" if found.key else "",
-        "READING": f"        split_key={found.key!r},\n" if found.key else "",
+        "READS": "a query's rows, or files," if source.address else "files, or a query's rows,",
+        "BY": by,
+        "READING": "".join(f"        {name}={value!r},\n" for name, value in options.items() if value),
     }
 
 
@@ -42,6 +67,8 @@ def project(found: Findings) -> dict[str, str]:
         "QUESTION": repr(prose.question(found)),
         "DATA_TITLE": repr(f"{found.source.path.name}, as it was given"),
         "SIZE": repr(f"{rows:,} rows, {len(found.columns)} columns"),
+        "URL": f"pipelines/{found.name}/{'query.sql' if found.source.address else 'data.py'}",
+        "DATABASE": f"        database={found.source.address!r},\n" if found.source.address else "",
         "VARIANTS": "".join(f"        {variant}\n" for variant in _variants(found)),
         "QUICK_ROWS": f"{min(rows, QUICK_ROWS):_}",
         "ROWS": f"{rows:_}",

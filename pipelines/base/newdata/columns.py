@@ -69,6 +69,8 @@ def _judged(name: str, column: pa.ChunkedArray) -> Column:
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     values = column.drop_null()
+    if pa.types.is_binary(column.type):
+        return Column(name, Role.OUT, "BYTES", 0.0, 0, "bytes: features.py has to say what they are")
     if pa.types.is_nested(column.type):
         return Column(
             name, Role.OUT, "BYTES", 0.0, 0, "lists of values: features.py has to say what of them counts"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipelines.base import data, home, registry, scaffold, whole
 from pipelines.base.errors import ProjectError
-from pipelines.base.newdata import findings, reading, target, writing
+from pipelines.base.newdata import findings, querying, reading, target, writing
 from pipelines.base.newdata.findings import Findings
-from pipelines.base.paths import ROOMS, Paths
+from pipelines.base.paths import Paths
 
 
 def create(
@@ -19,8 +19,12 @@ def create(
     label: str | None = None,
     task: str | None = None,
     keep: Sequence[str] = (),
+    *,
+    query: str = "",
+    split_by: str = "",
 ) -> Findings:
-    """Makes `pipelines/<name>` about the file or folder `source`, and copies its rows to HOME as the project's data.
+    """Makes `pipelines/<name>` about the file or folder `source`, and copies its rows to HOME as the project's data; or
+    about the rows of the file `query` in the database `source`, which stay there.
 
     Raises ViaductError and leaves nothing; but where only the copy fails, the project stays, and `viaduct data NAME`
     copies again.
@@ -31,14 +35,11 @@ def create(
         raise ProjectError(
             f"{paths.data} holds data of an earlier project {name!r}. Remove it, or choose another name."
         )
-    if "://" in source:
-        raise ProjectError(
-            f"--data {source.partition('://')[0]}://... is not read yet; expected a CSV or Parquet file, or a folder "
-            "of them. Export the table to a file, and give that."
-        )
-    read = reading.read(Path(source))
-    found = findings.find(name, read, target.choose(read, label, task), keep)
-    folder = ROOMS / name
+    if query and not querying.is_address(source):
+        raise ProjectError(f"--query needs --data postgresql://USER@HOST/DATABASE; got --data {source!r}.")
+    read = querying.read(source, query) if querying.is_address(source) else reading.read(Path(source))
+    found = findings.find(name, read, target.choose(read, label, task), keep, split_by)
+    folder = paths.source
     try:
         with whole.folder(folder) as aside:
             writing.write(found, aside)
@@ -46,5 +47,6 @@ def create(
         raise ProjectError(f"pipelines/{name} could not be written: {error}") from error
     importlib.invalidate_caches()
     home.make(paths.home)
-    data.fetch(registry.get(name), paths)
+    if not read.address:
+        data.fetch(registry.get(name), paths)
     return found

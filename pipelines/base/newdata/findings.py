@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from components import splitting
+from components import later_rows, splitting
 from pipelines.base.errors import ProjectError, close_match
-from pipelines.base.newdata import baseline, columns
+from pipelines.base.newdata import baseline, columns, splits
 from pipelines.base.newdata.baseline import Baseline
 from pipelines.base.newdata.columns import Column, Role
 from pipelines.base.newdata.reading import Source
@@ -38,6 +38,7 @@ class Findings:
     baseline: Baseline
     train_rows: int
     eval_rows: int
+    split_time: str = ""
 
     def of(self, *roles: Role) -> list[Column]:
         return [column for column in self.columns if column.role in roles]
@@ -48,7 +49,7 @@ class Findings:
 
     @property
     def key(self) -> str | None:
-        keys = self.of(Role.KEY)
+        keys = [] if self.split_time else self.of(Role.KEY)
         return keys[0].name if keys else None
 
     @property
@@ -88,12 +89,14 @@ def features_of(found: Sequence[Column]) -> list[Column]:
     return [column for column in found if column.role not in (Role.OUT, Role.KEY, Role.LABEL)]
 
 
-def find(name: str, source: Source, chosen: Target, keep: Sequence[str] = ()) -> Findings:
+def find(name: str, source: Source, chosen: Target, keep: Sequence[str] = (), split_by: str = "") -> Findings:
     """Judges everything. Whatever looks at the label looks at rows of the training split alone.
 
-    `keep` are columns that stay although they give the label away. Raises ProjectError for data that nothing can be
-    learned from.
+    `keep` are columns that stay although they give the label away. `split_by` is `time:COLUMN` (later rows judge),
+    `key:COLUMN` (rows of one value stay together) or empty. Raises ProjectError for data that nothing can be learned
+    from.
     """
+    how, by = splits.asked(split_by, source.table.column_names, chosen.name)
     for column in keep:
         if column not in source.table.column_names:
             raise ProjectError("--keep: " + close_match("Column", column, source.table.column_names))
@@ -103,8 +106,9 @@ def find(name: str, source: Source, chosen: Target, keep: Sequence[str] = ()) ->
         else column
         for column in columns.judge(source.table)
     ]
-    judged = _one_key(judged)
-    train, _ = split(source, judged)
+    judged = splits.one_key(judged, how, by)
+    time = by if how == splits.TIME else ""
+    train, _ = split(source, judged, time)
     told = {column.name: baseline.telling(train, column, chosen) for column in features_of(judged)}
     judged = [
         dataclasses.replace(column, role=Role.OUT, about=_leaks(column, told[column.name], chosen))
@@ -114,45 +118,46 @@ def find(name: str, source: Source, chosen: Target, keep: Sequence[str] = ()) ->
     ]
     _check(source, judged)
     # Without the columns that are left out the rows are split anew.
-    train, evaluation = split(source, judged)
+    train, evaluation = split(source, judged, time)
     if train.num_rows < FEWEST_ROWS - FEWEST_JUDGES or evaluation.num_rows < FEWEST_JUDGES:
         raise ProjectError(
             f"{source.path} has {source.table.num_rows:,} rows, {evaluation.num_rows:,} of them to judge by; expected "
             f"about {FEWEST_ROWS} and {FEWEST_JUDGES} at least. (Equal rows are never split.)"
         )
     _check_classes(source, train, chosen)
-    measured = baseline.measure(train, features_of(judged), chosen, evaluation.num_rows)
+    measured = baseline.measure(train, features_of(judged), chosen, evaluation.num_rows, by_time=bool(time))
     slices = sorted(
         (c for c in judged if c.role is Role.CATEGORY and c.distinct <= SLICE_VALUES),
         key=lambda column: -told[column.name],
     )
     names = tuple(column.name for column in slices[:MOST_SLICES])
-    return Findings(name, source, chosen, tuple(judged), names, measured, train.num_rows, evaluation.num_rows)
+    counts = train.num_rows, evaluation.num_rows
+    return Findings(name, source, chosen, tuple(judged), names, measured, *counts, time)
 
 
-def split(source: Source, judged: Sequence[Column]) -> tuple[pa.Table, pa.Table]:
-    """(training rows, evaluation rows) as the project's ExampleGen will split them."""
+def split(source: Source, judged: Sequence[Column], time: str = "") -> tuple[pa.Table, pa.Table]:
+    """(training rows, evaluation rows) as the project's ExampleGen will split them; by `time` both in its order."""
     import numpy as np
     import pyarrow as pa
+
+    buckets = list(BUCKETS.values())
+    if time:
+        where = str(source.path)
+        moments = later_rows.moments(source.table.column(time), time, where)
+        place = later_rows.split_numbers(moments, later_rows.bounds(moments, buckets, time, where))
+        order = np.argsort(moments, kind="stable")
+        train, evaluation = (
+            source.table.take(pa.array(order[place[order] == n])) for n in range(len(buckets))
+        )
+        return train, evaluation
 
     names = [column.name for column in judged if column.role not in (Role.OUT,)]
     keys = [column.name for column in judged if column.role is Role.KEY]
     batch = source.table.select(names).combine_chunks().to_batches()
     hashes = np.concatenate([splitting.row_hashes(part, keys or None) for part in batch])
-    place = splitting.split_numbers(hashes, list(BUCKETS.values()))
+    place = splitting.split_numbers(hashes, buckets)
     train, evaluation = (source.table.filter(pa.array(place == number)) for number in range(len(BUCKETS)))
     return train, evaluation
-
-
-def _one_key(judged: Sequence[Column]) -> list[Column]:
-    """The first key splits the rows; others are left out."""
-    keys = [column.name for column in judged if column.role is Role.KEY and column.missing == 0]
-    return [
-        dataclasses.replace(column, role=Role.OUT, about="an id")
-        if column.role is Role.KEY and column.name not in keys[:1]
-        else column
-        for column in judged
-    ]
 
 
 def _leaks(column: Column, told: float, chosen: Target) -> str:

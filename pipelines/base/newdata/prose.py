@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from pipelines.base.newdata import splits
 from pipelines.base.newdata.columns import Column, Role
 from pipelines.base.newdata.findings import Findings
 from pipelines.base.newdata.layout import listed
@@ -118,9 +119,30 @@ def readme(found: Findings) -> dict[str, str]:
             f"half of the way from {naive_name(found)}."
         ),
         "METRIC": METRICS[measured.metric],
+        "SPLIT": f"The evaluation split was looked at for none of this: {splitting(found)}.",
         "FIGURES": "".join(f"| {name} | {value:.4g} |\n" for name, value in figures(found)),
         "ROW": row(found),
     }
+
+
+def splitting(found: Findings) -> str:
+    """Which rows judge."""
+    share = f"{found.eval_rows:,} of {found.train_rows + found.eval_rows:,} rows judge"
+    if found.split_time:
+        return f"{share}, the latest by `{found.split_time}`"
+    if found.key:
+        return f"{share}, chosen by chance; those of one `{found.key}` stay together"
+    return f"{share}, chosen by chance"
+
+
+def _time_hint(found: Findings) -> list[tuple[str, str]]:
+    known = [] if found.split_time else splits.times(found.columns)
+    if not known:
+        return []
+    which = listed([repr(name) for name in known])
+    return [
+        ("time", f"if {which} says when a row came about: --split-by time:{known[0]} lets later rows judge")
+    ]
 
 
 def _cell(text: str) -> str:
@@ -143,6 +165,8 @@ def summary(found: Findings) -> list[str]:
             "rows",
             f"{found.source.table.num_rows:,}; {found.eval_rows:,} of them judge the model and nothing else",
         ),
+        ("split", splitting(found).replace("`", "'")),
+        *_time_hint(found),
         ("label", f"{found.target.name} ({found.target.why}), {found.target.task}: {balance(found)}"),
         *(
             [("missing", f"{listed([repr(word) for word in nulls])} and empty cells mean a missing value")]

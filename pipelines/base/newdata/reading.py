@@ -34,7 +34,8 @@ AMONG_NUMBERS = NULL_WORDS | {"na", "none", "-", "--", "."}
 class Source:
     """What was read: `path` as an absolute path, its files, how they were read, and all rows of all columns.
 
-    `unsure` says what of `csv` is a guess, a sentence each.
+    `unsure` says what of `csv` is a guess, a sentence each. Of a query `path` is its file, `query` its text, `address`
+    its database without a password, and there are no files.
     """
 
     path: Path
@@ -42,10 +43,8 @@ class Source:
     csv: CsvReading
     table: pa.Table
     unsure: tuple[str, ...] = ()
-
-    @property
-    def is_csv(self) -> bool:
-        return self.files[0].kind == "csv"
+    address: str = ""
+    query: str = ""
 
 
 def read(path: Path) -> Source:

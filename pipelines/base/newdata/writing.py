@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from string import Template
 
+from pipelines.base.data import QUERY
 from pipelines.base.newdata import code, code_features, code_model, prose, schema
 from pipelines.base.newdata.findings import Findings
 
@@ -37,6 +38,8 @@ def write(findings: Findings, folder: Path) -> None:
         text = template.substitute({"NAME": findings.name, **values})
         text = re.sub(r"\n{4,}", "\n\n\n", text)
         (folder / name).write_text(text, encoding="utf-8")
+    if findings.source.address:
+        (folder / QUERY).write_text(findings.source.query, encoding="utf-8")
     (folder / "schema.pbtxt").write_text(schema.text(findings), encoding="utf-8")
     _lay_out(folder)
 

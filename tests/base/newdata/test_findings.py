@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.base.errors import ProjectError
-from pipelines.base.newdata import findings, reading, target
+from pipelines.base.errors import ProjectError, ViaductError
+from pipelines.base.newdata import findings, prose, reading, target
 from pipelines.base.newdata.baseline import Baseline
 from pipelines.base.newdata.columns import Role
 from pipelines.base.newdata.findings import Findings
@@ -127,3 +127,45 @@ def test_classes_of_a_few_rows_are_no_obstacle(tmp_path: Path) -> None:
     ]
     of_levels = found(tables.write(tmp_path / "t.csv", ("a", "target"), rows))
     assert of_levels.target.classes == ("high", "low", "rare") and of_levels.baseline.linear > 0.7
+
+
+def test_later_rows_judge_where_that_is_asked_and_what_could_say_so_is_told(tmp_path: Path) -> None:
+    source = reading.read(tables.customers(tmp_path))
+    chosen = target.choose(source, None, None)
+    by_chance = findings.find("churn", source, chosen)
+    assert any("--split-by time:since" in line for line in prose.summary(by_chance))
+    by_time = findings.find("churn", source, chosen, split_by="time:since")
+    train, evaluation = findings.split(source, by_time.columns, by_time.split_time)
+    assert (train.num_rows, evaluation.num_rows) == (by_time.train_rows, by_time.eval_rows)
+    assert max(train.column("since").to_pylist()) < min(evaluation.column("since").to_pylist())
+    assert 0.1 < evaluation.num_rows / 300 < 0.3 and by_time.key is None
+    assert {c.name: c.role for c in by_time.columns} == {c.name: c.role for c in by_chance.columns}
+    text = "\n".join([*prose.summary(by_time), prose.readme(by_time)["SPLIT"]])
+    assert text.count("the latest by") == 2 and "--split-by" not in text
+
+
+def test_a_key_can_be_named_and_a_time_needs_none(tmp_path: Path) -> None:
+    rows = [(n // 5, n % 17, n * 7 % 23, n % 2) for n in range(400)]
+    source = reading.read(
+        tables.write(tmp_path / "visits.csv", ("patient_id", "dose", "size", "target"), rows)
+    )
+    chosen = target.choose(source, None, None)
+    assert findings.find("v", source, chosen, split_by="key:dose").key == "dose"
+    by_time = findings.find("v", source, chosen, split_by="time:patient_id")
+    assert by_time.key is None and (by_time.train_rows, by_time.eval_rows) == (320, 80)
+
+
+@pytest.mark.parametrize(
+    ("split_by", "said"),
+    [
+        ("since", "expected time:COLUMN"),
+        ("time:sinse", "Did you mean 'since'"),
+        ("time:charge", "of the rows have no value of it"),
+        ("time:plan", "split_time 'plan' is"),
+        ("key:churn", "is the label"),
+    ],
+)
+def test_what_cannot_split_is_refused(tmp_path: Path, split_by: str, said: str) -> None:
+    source = reading.read(tables.customers(tmp_path))
+    with pytest.raises(ViaductError, match=said):
+        findings.find("churn", source, target.choose(source, None, None), split_by=split_by)

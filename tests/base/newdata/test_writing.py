@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.base import scaffold
 from pipelines.base.errors import ProjectError
 from pipelines.base.newdata import creating, findings, prose, reading, target, writing
 from pipelines.base.newdata.findings import Findings
@@ -96,11 +95,12 @@ def test_nothing_is_left_of_a_project_that_cannot_be_made(
 ) -> None:
     rooms = tmp_path / "pipelines"
     rooms.mkdir()
-    monkeypatch.setattr(creating, "ROOMS", rooms)
-    monkeypatch.setattr(scaffold, "ROOMS", rooms)
+    (tmp_path / "viaduct.toml").touch()
+    monkeypatch.setenv("VIADUCT_WORKSPACE", str(tmp_path))
     monkeypatch.setenv("VIADUCT_HOME", str(tmp_path / "home"))
     for source, said in (
-        ("postgresql://host/table", "is not read yet"),
+        ("postgresql://host/table", "name the rows with --query"),
+        ("mysql://host/table", "name the rows with --query"),
         (str(tmp_path / "none.csv"), "does not exist"),
         (str(tables.prices(tmp_path)), "--label COLUMN"),
     ):

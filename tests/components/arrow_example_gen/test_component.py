@@ -322,3 +322,27 @@ def test_real_card_transactions_are_read_whole(execute, tensorflow):
     table = ExamplesToRecordBatchDecoder().DecodeBatch(records)
     assert table.num_rows == 21_787
     assert table.column(table.schema.get_field_index("Class")).flatten().to_numpy().sum() == 381
+
+
+def test_later_rows_go_to_the_later_split_whatever_file_and_piece_they_lie_in(tmp_path, execute, rows_of):
+    (tmp_path / "data").mkdir()
+    days = [f"2024-{1 + n // 28:02}-{1 + n % 28:02}" for n in range(300)]
+    for name, part in (("b", days[:200]), ("a", days[200:])):
+        lines = "".join(f"{n},{day}\n" for n, day in enumerate(part))
+        (tmp_path / "data" / f"{name}.csv").write_text("i,day\n" + lines)
+    gen = arrow_gen(
+        input_base=str(tmp_path / "data"),
+        split_time="day",
+        columns=["i"],
+        piece_bytes=700,
+        output_config=split_config(train=4, eval=1),
+    )
+    rows = rows_of(execute(gen).uri)
+    assert {name: len(of) for name, of in rows.items()} == {"train": 240, "eval": 60}
+    assert {row["i"][1][0] for row in rows["eval"]} == set(range(40, 100))
+    assert all(set(row) == {"i"} for row in rows["train"])
+
+
+def test_a_key_and_a_time_cannot_both_split(tmp_path):
+    with pytest.raises(ValueError, match=r"split_key='i' and split_time='day': expected one"):
+        arrow_gen(input_base=str(tmp_path), split_key="i", split_time="day")

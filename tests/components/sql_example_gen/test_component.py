@@ -120,3 +120,19 @@ def test_changed_rows_are_another_pointer_and_the_same_rows_the_same(database, t
     assert pointed(tmp_path, database, "SELECT * FROM rows") == base
     assert (base / pointer.NAME).read_bytes() != before
     assert b"of-mlmd" not in (base / pointer.NAME).read_bytes()
+
+
+def test_later_rows_of_a_query_judge_and_only_the_columns_asked_for_are_written(
+    database, tmp_path, execute, rows_of
+):
+    base = pointed(tmp_path, database, "SELECT i, t, day FROM rows")
+    rows = rows_of(execute(sql_gen(base, split_time="day", columns=["i"], parts=3)).uri)
+    assert {name: {row["i"][1][0] % 2 for row in of} for name, of in rows.items()} == {
+        "train": {0},
+        "eval": {1},
+    }
+    assert all(set(row) == {"i"} for of in rows.values() for row in of)
+    with pytest.raises(InputError, match="The label 't' has no value in a row of the query"):
+        execute(sql_gen(base, label="t"))
+    with pytest.raises(InputError, match=r"gives no column 'dey', which the pipeline asks for.*'day'"):
+        execute(sql_gen(base, split_time="dey"))
