@@ -6,7 +6,6 @@ the report; the pipeline reads it with components/image_example_gen.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import shutil
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.base import idx
 from pipelines.base.errors import ProjectError
 from pipelines.digits.project import PROJECT
 
@@ -52,12 +52,5 @@ def sample(folder: Path, rows: int, seed: int) -> None:
     images = np.stack([draw(int(label), random) for label in labels])
     held_back = max(1, rows // EVAL_SHARE)
     for name, part in (("train", slice(held_back, None)), ("t10k", slice(0, held_back))):
-        write_idx(folder / f"{name}-images-idx3-ubyte.gz", images[part])
-        write_idx(folder / f"{name}-labels-idx1-ubyte.gz", labels[part])
-
-
-def write_idx(file: Path, array: np.ndarray) -> None:
-    """Writes a uint8 array as gzipped idx: two zero bytes, type 8, dimensions, sizes, values."""
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
-    # mtime 0: the same array gives the same bytes.
-    file.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes(), compresslevel=6, mtime=0))
+        idx.write(folder / f"{name}-images-idx3-ubyte.gz", images[part])
+        idx.write(folder / f"{name}-labels-idx1-ubyte.gz", labels[part])
