@@ -15,20 +15,14 @@ from pipelines.shoe_bags.project import PHOTOGRAPHS, PROJECT
 from pipelines.shoe_bags.rows import KINDS, SETS
 
 OTHER_WAY = (
-    "Put Fashion-MNIST's four .gz files into a folder and pass it: "
-    "viaduct run shoe_bags --profile full --data FOLDER."
-)
-OTHER_WAY_TO_PHOTOGRAPHS = (
     "Put edges2shoes.tar.gz and edges2handbags.tar.gz, or the folders in them, into a folder and pass it: "
     "viaduct run shoe_bags --variant photos --profile full --data FOLDER."
 )
-# One row in seven is judged, as in the official set; half of all are bags.
-EVAL_SHARE = 7
 
 
 def fetch(folder: Path) -> None:
     """Downloads Fashion-MNIST's four files (31 MB) and checks their digests. Raises ProjectError with what to do."""
-    idx.fetch(PROJECT.name, PROJECT.data.url, PROJECT.data.sha256, folder, OTHER_WAY)
+    idx.fetch(PROJECT, PROJECT.data.url, folder)
 
 
 def fetch_photographs(folder: Path) -> None:
@@ -38,7 +32,7 @@ def fetch_photographs(folder: Path) -> None:
     """
     for name in SETS:
         archive = f"{name}.tar.gz"
-        archives.download(PROJECT.name, PHOTOGRAPHS + archive, folder / archive, OTHER_WAY_TO_PHOTOGRAPHS)
+        archives.download(PROJECT.name, PHOTOGRAPHS + archive, folder / archive, OTHER_WAY)
 
 
 def sample(folder: Path, rows: int, seed: int) -> None:
@@ -51,7 +45,4 @@ def sample(folder: Path, rows: int, seed: int) -> None:
     labels = np.where(np.arange(rows) % 2 == 0, bags, np.array(shoes)[np.arange(rows) // 2 % len(shoes)])
     labels = random.permutation(labels).astype(np.uint8)
     images = np.stack([bag(random) if label == bags else shoe(KINDS[int(label)], random) for label in labels])
-    held_back = max(8, rows // EVAL_SHARE)
-    for name, part in (("train", slice(held_back, None)), ("t10k", slice(0, held_back))):
-        idx.write(folder / f"{name}-images-idx3-ubyte.gz", images[part])
-        idx.write(folder / f"{name}-labels-idx1-ubyte.gz", labels[part])
+    idx.write_sample(folder, images, labels)

@@ -64,7 +64,6 @@ def picture(image: tf.Tensor, side: int, channels: int) -> tf.Tensor:
     )
     shown = tf.ensure_shape(shown, [None, None, 3])
     if channels == 1:
-        # Of three equal channels the rounded mean is the value itself, so grey pictures stay as they are.
         shown = tf.cond(
             tf.shape(pixels)[2] < 3, lambda: shown[:, :, :1], lambda: tf.image.rgb_to_grayscale(shown)
         )

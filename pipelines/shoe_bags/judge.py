@@ -62,7 +62,7 @@ def train(pixels: np.ndarray, kinds: np.ndarray, domains: np.ndarray) -> Judge:
     for at in range(0, STEPS * BATCH, BATCH):
         some = order[at : at + BATCH]
         answering.train_on_batch(shown[some], answers[some])
-    return Judge((*names, NEITHER), (*of.values(), ""), tf.function(model))
+    return Judge((*names, NEITHER), (*of.values(), ""), tf.function(model, reduce_retracing=True))
 
 
 def _network(shape: tuple[int, ...], classes: int) -> tuple[Any, Any]:

@@ -7,6 +7,7 @@ squared error there and back (Kim et al. 2017, DiscoGAN). Nobody here knows file
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,13 +76,50 @@ def critic(parameters: Mapping[str, Any]) -> keras.Model:
     """Pictures [n, side, side, channels] from -1 to 1 -> scores [n, 1], high for pictures of its domain."""
     import tf_keras as keras
 
-    layers, side, width = keras.layers, int(parameters["side"]), int(parameters["width"])
+    convolution, side, width = spectral_convolution(), int(parameters["side"]), int(parameters["width"])
     given = keras.Input((side, side, int(parameters["channels"])))
     body = given
     for stage in range(stages(side)):
-        body = layers.SpectralNormalization(layers.Conv2D(width << stage, 4, 2, "same"))(body)
-        body = layers.LeakyReLU(0.2)(body)
-    return keras.Model(given, layers.SpectralNormalization(layers.Dense(1))(layers.Flatten()(body)))
+        body = keras.layers.LeakyReLU(0.2)(convolution(width << stage, 4, 2, "SAME")(body))
+    return keras.Model(given, keras.layers.Flatten()(convolution(1, BOTTLENECK, 1, "VALID")(body)))
+
+
+@functools.cache
+def spectral_convolution() -> Any:
+    """The layer's class, made when Keras is wanted: importing this file must not import it."""
+    import tensorflow as tf
+    import tf_keras as keras
+
+    class SpectralConvolution(keras.layers.Layer):
+        """A convolution whose kernel is divided by its largest singular value.
+
+        That value is followed by one step of power iteration at each call. Keras's own layer for it is made for
+        AutoGraph, which Keras's source does not go through here (pipelines/base/stack.py).
+        """
+
+        def __init__(self, filters: int, size: int, stride: int, padding: str) -> None:
+            super().__init__()
+            self.filters, self.size, self.stride, self.padding = filters, size, stride, padding
+
+        def build(self, shape: tuple[Any, ...]) -> None:
+            kernel = (self.size, self.size, shape[-1], self.filters)
+            self.kernel = self.add_weight("kernel", kernel, initializer="glorot_uniform")
+            self.bias = self.add_weight("bias", (self.filters,), initializer="zeros")
+            self.direction = self.add_weight(
+                "direction", (self.filters,), initializer="random_normal", trainable=False
+            )
+
+        def normalised(self) -> tf.Tensor:
+            flat = tf.reshape(self.kernel, [-1, self.filters])
+            left = tf.stop_gradient(tf.math.l2_normalize(tf.linalg.matvec(flat, self.direction)))
+            right = tf.stop_gradient(tf.math.l2_normalize(tf.linalg.matvec(flat, left, transpose_a=True)))
+            self.direction.assign(right)
+            return self.kernel / tf.tensordot(left, tf.linalg.matvec(flat, right), 1)
+
+        def call(self, inputs: tf.Tensor) -> tf.Tensor:
+            return tf.nn.conv2d(inputs, self.normalised(), self.stride, self.padding) + self.bias
+
+    return SpectralConvolution
 
 
 def scaled(pixels: tf.Tensor) -> tf.Tensor:

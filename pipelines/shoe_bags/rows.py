@@ -11,12 +11,15 @@ import hashlib
 import io
 import re
 import tarfile
+import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from components import unpacking
 from pipelines.base import archives, idx
 from pipelines.base.errors import ProjectError
 from pipelines.shoe_bags.features import BAG, DOMAIN_KEY, IMAGE_KEY, SHOE
@@ -27,6 +30,7 @@ KINDS = {5: "sandal", 7: "sneaker", 8: "bag", 9: "ankle boot"}
 IDX = re.compile(r"(train|t10k)-images[-.]idx3-ubyte(\.gz)?")
 SETS = {"edges2shoes": (SHOE, "photographed shoe"), "edges2handbags": (BAG, "photographed bag")}
 PAIR = re.compile(r"(?:(train|val)[_/])?(\d+)_AB\.jpg")
+PACKED = (".tar.gz", ".tgz", ".tar", ".zip")
 # Photographs are kept at this size; the model's own may be smaller.
 PHOTOGRAPH_SIDE = 64
 HOW = (
@@ -52,8 +56,29 @@ def _rows(files: Sequence[Path]) -> Iterator[Row]:
         match = IDX.fullmatch(file.name)
         if match:
             yield from _of_idx(file, match[1])
-        elif any(name in file.as_posix() for name in SETS):
+        elif file.suffix == ".zip" and (inside := _idx_members(file)):
+            yield from _of_packed_idx(file, inside)
+        elif file.name.endswith(PACKED) or any(name in file.as_posix() for name in SETS):
             yield from _of_pairs(file)
+
+
+def _idx_members(file: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise ProjectError(f"shoe_bags: {file} is no zip archive ({error}); fetch it again.") from error
+    return [name for name in names if "idx" in PurePosixPath(name).name and "ubyte" in name]
+
+
+def _of_packed_idx(file: Path, members: Sequence[str]) -> Iterator[Row]:
+    """The rows of idx files in a zip; they are unpacked to a folder that goes when they are read."""
+    with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory() as folder:
+        unpacking.check_archive(str(file), archive, file.stat().st_size)
+        for name in members:
+            target = Path(folder) / PurePosixPath(name).name
+            target.write_bytes(unpacking.read_member(str(file), archive, name))
+        yield from _rows(sorted(Path(folder).iterdir()))
 
 
 def _of_idx(images: Path, part: str) -> Iterator[Row]:
@@ -87,15 +112,16 @@ def _of_pairs(file: Path) -> Iterator[Row]:
         of = [name for name in SETS if name in place]
         if match is None or not of:
             continue
-        domain, kind = SETS[of[-1]]
-        name = f"{of[-1]}/{match[1] or 'train'}/{match[2]}"
+        found = max(of, key=place.rfind)
+        domain, kind = SETS[found]
+        name = f"{found}/{match[1] or 'train'}/{match[2]}"
         split = "eval" if match[1] == "val" else _training_split(name)
         yield split, {IMAGE_KEY: photograph(data, name), DOMAIN_KEY: domain, "kind": kind, "name": name}
 
 
 def _members(file: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
     """(path, content) of a file, or of each file in it if it is a .tar.gz or a .zip."""
-    if not file.name.endswith((".tar.gz", ".tgz", ".tar")):
+    if not file.name.endswith(PACKED[:3]):
         for path, read in archives.members("shoe_bags", file):
             yield path, read()
         return

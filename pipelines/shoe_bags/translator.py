@@ -32,7 +32,6 @@ def make_translator(to_bag: Any, to_shoe: Any, side: int, channels: int) -> tf.M
         def __init__(self) -> None:
             super().__init__(name="translator")
             self.to_bag_network, self.to_shoe_network = to_bag, to_shoe
-            self.side = tf.Variable(side, trainable=False)
 
         def to_bag(self, pixels: tf.Tensor) -> tf.Tensor:
             return network.pixels(to_bag(network.scaled(pixels)))
@@ -47,11 +46,16 @@ def make_translator(to_bag: Any, to_shoe: Any, side: int, channels: int) -> tf.M
             """uint8 pictures [n, ...] and whether each is a bag, int64 [n]."""
             shoes, bags = tf.where(bag == 0)[:, 0], tf.where(bag == 1)[:, 0]
             order = tf.concat([shoes, bags], axis=0)[:, None]
-            shape = tf.shape(pixels, tf.int64)
+            blank = tf.zeros([1, side, side, channels], tf.uint8)
+
+            def some(of: Any, given: tf.Tensor) -> tf.Tensor:
+                # A transposed convolution refuses no pictures at all.
+                return of(tf.concat([given, blank], axis=0))[:-1]
 
             def other(given: tf.Tensor, of_shoes: Any, of_bags: Any) -> tf.Tensor:
-                made = tf.concat([of_shoes(tf.gather(given, shoes)), of_bags(tf.gather(given, bags))], axis=0)
-                return tf.ensure_shape(tf.scatter_nd(order, made, shape), [None, side, side, channels])
+                parts = some(of_shoes, tf.gather(given, shoes)), some(of_bags, tf.gather(given, bags))
+                made = tf.scatter_nd(order, tf.concat(parts, axis=0), tf.shape(given, tf.int64))
+                return tf.ensure_shape(made, [None, side, side, channels])
 
             made = other(pixels, self.to_bag, self.to_shoe)
             found = other(made, self.to_shoe, self.to_bag)
