@@ -7,6 +7,7 @@ share nothing but what any two things do: how large, how bright, and how they ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def shoe(kind: str, random: np.random.Generator) -> np.ndarray:
     return _small(canvas)
 
 
-def _low(random: np.random.Generator, canvas: object, sole: Sequence[Point], shade: int) -> None:
+def _low(random: np.random.Generator, canvas: Any, sole: Sequence[Point], shade: int) -> None:
     """The upper of a sneaker, with laces or without."""
     (toe, front), _, (heel, back) = sole
     height = random.uniform(0.2, 0.36)
@@ -82,10 +83,10 @@ def _low(random: np.random.Generator, canvas: object, sole: Sequence[Point], sha
     for lace in range(int(random.integers(0, 4))):
         at = toe + 0.25 + 0.08 * lace
         ends = [(at, front - 0.14 - 0.05 * lace), (at + 0.09, front - 0.08 - 0.05 * lace)]
-        ImageDraw.Draw(canvas).line(_scaled(ends), fill=_other(random, shade), width=3)  # type: ignore[arg-type]
+        ImageDraw.Draw(canvas).line(_scaled(ends), fill=_other(random, shade), width=3)
 
 
-def _shaft(random: np.random.Generator, canvas: object, sole: Sequence[Point], shade: int) -> None:
+def _shaft(random: np.random.Generator, canvas: Any, sole: Sequence[Point], shade: int) -> None:
     """The upper of a boot: a shaft above the heel."""
     (toe, front), _, (heel, back) = sole
     top, ankle = random.uniform(0.04, 0.24), random.uniform(0.48, 0.62)
@@ -94,12 +95,12 @@ def _shaft(random: np.random.Generator, canvas: object, sole: Sequence[Point], s
     _filled(random, canvas, lambda pen: pen.polygon(_scaled(upper), fill=255), shade)
 
 
-def _straps(random: np.random.Generator, canvas: object, sole: Sequence[Point], shade: int) -> None:
+def _straps(random: np.random.Generator, canvas: Any, sole: Sequence[Point], shade: int) -> None:
     """Straps over the toes, over the instep and around the ankle of a sandal."""
     from PIL import ImageDraw
 
     (toe, front), (_, middle), (heel, back) = sole
-    pen = ImageDraw.Draw(canvas)  # type: ignore[arg-type]
+    pen = ImageDraw.Draw(canvas)
     high = back - random.uniform(0.18, 0.36)
     width = int(random.uniform(5, 12))
     pen.line(
@@ -112,14 +113,14 @@ def _straps(random: np.random.Generator, canvas: object, sole: Sequence[Point], 
     pen.line(_scaled([(heel, back), (heel - 0.02, high), (0.62, high + 0.05)]), fill=shade, width=width)
 
 
-def _canvas() -> tuple[object, object]:
+def _canvas() -> tuple[Any, Any]:
     from PIL import Image, ImageDraw
 
     canvas = Image.new("L", (SIZE, SIZE))
     return canvas, ImageDraw.Draw(canvas)
 
 
-def _filled(random: np.random.Generator, canvas: object, shape: Callable[[object], None], shade: int) -> None:
+def _filled(random: np.random.Generator, canvas: Any, shape: Callable[[Any], None], shade: int) -> None:
     """Fills what `shape` draws with a shade, plain or in stripes or checks."""
     from PIL import Image, ImageDraw
 
@@ -135,7 +136,7 @@ def _filled(random: np.random.Generator, canvas: object, shape: Callable[[object
     elif kind < 0.4:
         pattern = (across // period + down // period) % 2 == 0
     fill = np.where(pattern, int(shade * random.uniform(0.5, 0.85)), shade).astype(np.uint8)
-    canvas.paste(Image.fromarray(fill), (0, 0), mask)  # type: ignore[attr-defined]
+    canvas.paste(Image.fromarray(fill), (0, 0), mask)
 
 
 def _other(random: np.random.Generator, shade: int) -> int:
@@ -148,7 +149,7 @@ def _scaled(points: Sequence[Point]) -> list[Point]:
     return [(SIZE * across, SIZE * down) for across, down in points]
 
 
-def _small(canvas: object) -> np.ndarray:
+def _small(canvas: Any) -> np.ndarray:
     from PIL import Image
 
-    return np.asarray(canvas.resize((SIDE, SIDE), Image.Resampling.BOX))  # type: ignore[attr-defined]
+    return np.asarray(canvas.resize((SIDE, SIDE), Image.Resampling.BOX))

@@ -7,6 +7,7 @@ decides nothing; bars are the Evaluator's.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def grid(lines: list[np.ndarray], title: str, file: Path) -> None:
     pictures.save(drawn, file)
 
 
-def _show(axes: object, pixels: np.ndarray) -> None:
+def _show(axes: Any, pixels: np.ndarray) -> None:
     grey = pixels.ndim == 2 or pixels.shape[2] == 1
     shown = pixels.reshape(pixels.shape[:2]) if grey else pixels
-    axes.imshow(shown, cmap="gray" if grey else None, interpolation="nearest")  # type: ignore[attr-defined]
+    axes.imshow(shown, cmap="gray" if grey else None, interpolation="nearest")
