@@ -59,8 +59,10 @@ def over_epochs(folder: Path, file: Path) -> None:
     chosen = [
         files[at] for at in np.unique(np.linspace(0, len(files) - 1, min(EPOCHS, len(files))).astype(int))
     ]
-    drawn = pictures.figure(12, 4 * -(-len(chosen) // 2) + 0.4)
-    cells = np.ravel(drawn.subplots(-(-len(chosen) // 2), 2, squeeze=False))
+    columns = min(2, len(chosen))
+    lines = -(-len(chosen) // columns)
+    drawn = pictures.figure(6 * columns, 4 * lines + 0.4)
+    cells = np.ravel(drawn.subplots(lines, columns, squeeze=False))
     for cell in cells:
         cell.axis("off")
     for cell, of in zip(cells, chosen, strict=False):
