@@ -43,6 +43,7 @@ def unpacked_signs(folder: Path, target: Path) -> Path:
 PACKED: dict[str, Callable[[Path, Path], Path]] = {
     "clothing": zipped,
     "digits": zipped,
+    "shoe_bags": zipped,
     "traffic_signs": unpacked_signs,
     "vehicles": zipped,
 }

@@ -1,7 +1,7 @@
 """MNIST's four idx files, for every set that comes as them: fetched, written, found in a folder or a zip, ingested.
 
-train- and t10k-, images-idx3-ubyte and labels-idx1-ubyte, plain or .gz; t10k is what judges. They are read by
-components/image_example_gen, not here.
+train- and t10k-, images-idx3-ubyte and labels-idx1-ubyte, plain or .gz; t10k is what judges. The format is
+components/image_example_gen's to read.
 """
 
 from __future__ import annotations
@@ -113,3 +113,17 @@ def _unpack(project: str, file: Path, folder: Path) -> None:
             )
         for name, member in wanted.items():
             (folder / name).write_bytes(unpacking.read_member(str(file), archive, member))
+
+
+def read_pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 [n, height, width] and labels uint8 [n] of two files, plain or .gz.
+
+    Raises InputError for a file that is no idx file, is cut, or does not belong to the other.
+    """
+    from components.image_example_gen.pictures import read_idx
+    from components.shards import InputError
+
+    pictures, numbers = read_idx(str(images), 3), read_idx(str(labels), 1)
+    if len(pictures) != len(numbers):
+        raise InputError(f"{images}: {len(pictures)} pictures, {labels} has {len(numbers)} labels.")
+    return pictures, numbers
