@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ from pipelines.base import whole
 from pipelines.base.digest import source_digest
 from pipelines.base.errors import ProjectError
 from pipelines.base.evaluation import eval_config
+from pipelines.base.executors import label_flags, release_flags, run_by, train_on_spark
 from pipelines.base.paths import Paths, metadata_url
 from pipelines.base.production import push_folder, served_name
 from pipelines.base.project import QUICK, Project
@@ -162,32 +162,6 @@ def spine(
     return Spine(*usual, evaluator, pusher, rehearsal, tuner, tuned, tuning.results(settings))
 
 
-def run_by(component: Any, spec: Any, flags: Sequence[str] = ()) -> None:
-    """Puts an executor of ours under a component of TFX's. `flags` reach it, and are a part of the cache key."""
-    spec.add_extra_flags(flags)
-    component.executor_spec = spec
-
-
-def label_flags(project: Project) -> list[str]:
-    """What the ExampleValidator is told of the label, as a flag; nothing where the card has none."""
-    from components.example_validator.executor import LABEL_FLAG
-    from components.example_validator.label import Label
-
-    card = project.evaluation
-    if not card.label_key:
-        return []
-    made = bool(card.raw_label_key or card.preprocessing)
-    label = Label(card.raw_label_key or card.label_key, card.task, card.classes, direct=not made)
-    return [f"{LABEL_FLAG}{label.to_json()}"]
-
-
-def release_flags(project: Project) -> list[str]:
-    """What the Pusher is told of the card's plan of releases, as a flag; nothing where it has none."""
-    from components.model_pusher.executor import RELEASE_FLAG
-
-    return [] if project.release is None else [f"{RELEASE_FLAG}{json.dumps(project.release.plan())}"]
-
-
 def rows_evaluator(
     project: Project, settings: Settings, judged: dict[str, Any], schema: Any, eval_split: str, module: str
 ) -> Any:
@@ -296,7 +270,7 @@ def assemble(project: Project, paths: Paths, settings: Settings, nodes: Sequence
     from pipelines.base.metadata import connection_config
 
     if settings.spark:
-        _train_on_spark(nodes, settings)
+        train_on_spark(nodes, settings)
     return tfx.dsl.Pipeline(
         pipeline_name=project.name,
         pipeline_root=str(paths.pipeline_root),
@@ -309,16 +283,6 @@ def assemble(project: Project, paths: Paths, settings: Settings, nodes: Sequence
             *(NOT_PACKED if _code_is_there(settings) else ()),
         ],
     )
-
-
-def _train_on_spark(nodes: Sequence[Any], settings: Settings) -> None:
-    """Several workers of a cluster run the Trainer's run_fn together."""
-    from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
-
-    from components.spark_trainer.executor import Executor, spark_flags
-
-    (trainer,) = (node for node in nodes if node is not None and node.id == "Trainer")
-    run_by(trainer, ExecutorClassSpec(Executor), spark_flags(settings.spark, settings.workers))
 
 
 def _code_is_there(settings: Settings) -> bool:
