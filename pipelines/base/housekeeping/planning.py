@@ -25,6 +25,8 @@ from pipelines.base.project import Project
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
 
+RETENTION_OVER = "its retention is over"
+RETENTION_WAITS = f"{RETENTION_OVER}, but a run under way may read it: it goes when that has ended"
 # A thing younger than this stays whatever was asked for: who made it may not have said yet what it is for.
 LEAST_AGE_S = 3600.0
 # States of artifacts whose files somebody may want; those of failed attempts (ABANDONED) nobody does.
@@ -242,23 +244,25 @@ def _versions(
 def _retained(question: Question, paths: Paths, snapshot: Snapshot, over: retention.Over, plan: Plan) -> None:
     for folder, age in over.spans.items():
         name = str(folder.relative_to(paths.home))
-        why = "its retention is over"
-        plan.going.append(
-            Thing(paths.project, "span", name, (folder,), (), question.size([folder]), age, why)
-        )
+        (plan.staying if over.busy else plan.going).append(
+            Thing(
+                paths.project, "span", name, (folder,), (), question.size([folder]), age,
+                RETENTION_WAITS if over.busy else RETENTION_OVER,
+            )
+        )  # fmt: skip
     for number, age in over.examples.items():
         folder = snapshots.folder(snapshot.artifacts[number])
         learnt = over.models[number]
-        why = "its retention is over; trained on it: " + (", ".join(dict.fromkeys(learnt)) or "no model")
+        why = f"{RETENTION_OVER}; trained on it: " + (", ".join(dict.fromkeys(learnt)) or "no model")
         moved = (folder,) if folder.exists() and folder.is_relative_to(paths.home) else ()
-        name = str(folder.relative_to(paths.pipeline_root)) if moved else str(folder)
+        name = _inside(folder, paths.pipeline_root) or str(folder)
         plan.going.append(
             Thing(paths.project, "examples", name, moved, (number,), question.size(moved), age, why)
         )
     for number in sorted(over.waiting):
         folder = snapshots.folder(snapshot.artifacts[number])
-        why = "its retention is over, but a run under way reads it: it goes when that has ended"
-        plan.staying.append(Thing(paths.project, "examples", str(folder), (folder,), (), 0, 0.0, why))
+        thing = Thing(paths.project, "examples", str(folder), (folder,), (), 0, 0.0, RETENTION_WAITS)
+        plan.staying.append(thing)
 
 
 def _mtime(path: Path, otherwise: float) -> float:

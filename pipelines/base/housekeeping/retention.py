@@ -26,13 +26,14 @@ ROWS = "Examples"
 class Over:
     """Rows that have to go. `spans`: folders; `examples`: artifacts; `models` that learnt from them, named for people.
 
-    `waiting` are examples that a run under way reads: they go when it has ended.
+    `waiting` are examples that a run under way reads; spans wait for any run (`busy`). They go when it has ended.
     """
 
     spans: dict[Path, float]
     examples: dict[int, float]
     models: dict[int, list[str]]
     waiting: frozenset[int] = frozenset()
+    busy: bool = False
 
 
 def over(paths: Paths, card: Project | None, snapshot: Snapshot, marked: dict[int, str], now: float) -> Over:
@@ -44,7 +45,7 @@ def over(paths: Paths, card: Project | None, snapshot: Snapshot, marked: dict[in
     spans = {
         folder: age
         for folder in sorted(paths.data.glob("span-*"))
-        if (age := _span_age(card, _number(folder), folder, now)) is not None and age > limit and not busy
+        if (age := _span_age(card, _number(folder), folder, now)) is not None and age > limit
     }
     examples: dict[int, float] = {}
     models: dict[int, list[str]] = {}
@@ -59,7 +60,7 @@ def over(paths: Paths, card: Project | None, snapshot: Snapshot, marked: dict[in
                 waiting.add(part.id)
             elif part.state == "LIVE":
                 examples[part.id], models[part.id] = age, learnt
-    return Over(spans, examples, models, frozenset(waiting))
+    return Over(spans, examples, models, frozenset(waiting), busy)
 
 
 def _raw(paths: Paths, card: Project, snapshot: Snapshot, now: float) -> Iterator[tuple[Artifact, float]]:

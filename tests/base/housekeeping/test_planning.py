@@ -245,7 +245,7 @@ def test_retention_waits_for_a_run_that_reads_the_rows(world: World, monkeypatch
     plan = world.look()
     assert plan.going == []
     told = [t.why for t in plan.staying if "when that has ended" in t.why]
-    assert len(told) == 2
+    assert len(told) == 3, "the span, its examples and the transformed ones"
     world.record_ended(run)
     assert world.made[run]["examples"] in world.going()
 
