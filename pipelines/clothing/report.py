@@ -100,7 +100,7 @@ def perturbations(told: Answers, perturb: Any, file: Path) -> None:
     images, captions = [], []
     for place, (row, number) in enumerate(zip(rows, apart.argmax(axis=0), strict=True)):
         images += list(moved[number, place])
-        captions += [f"{_short(told.said[row])} {number}: {change:+.2f}" for change in CHANGES]
+        captions += [f"{_short(told.said[row])}, {number}"] + [f"{change:+.2f}" for change in CHANGES[1:]]
     title = "The number of the longest capsule that changes most, moved from -0.25 to 0.25"
     pictures.image_grid(np.stack(images), captions, file, columns=len(CHANGES), title=title)
 
