@@ -79,10 +79,16 @@ PROJECT = Project(
         bars=_bars(taken=0.90, reconstruction=0.35, diversity=0.6, frechet=0.5),
         sample_rows=12_000,
     ),
-    evaluation=Evaluation(
-        task="own", function="pipelines.shoe_bags.evaluate.evaluate", slices=(("kind",),), classes=()
-    ),
+    evaluation=Evaluation(task="own", function="pipelines.shoe_bags.evaluate.evaluate", slices=(("kind",),)),
     to_beat="pictures",
+    rivals={
+        "bag_taken_identity": "the shoe itself",
+        "shoe_taken_identity": "the bag itself",
+        "shoe_reconstruction_mean_image": "the mean picture",
+        "bag_reconstruction_mean_image": "the mean picture",
+        "shoe_reconstruction_nearest": "the nearest picture",
+        "bag_reconstruction_nearest": "the nearest picture",
+    },
     spans="counter",
     tags=("images", "adversarial"),
 )

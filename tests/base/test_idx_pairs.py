@@ -24,8 +24,8 @@ def test_what_is_written_is_read_and_the_same_array_gives_the_same_bytes(tmp_pat
 
 def test_labels_of_other_pictures_are_refused(tmp_path: Path) -> None:
     idx.write(tmp_path / "images.gz", np.zeros((5, 4, 3)))
-    idx.write(tmp_path / "labels.gz", np.arange(4))
-    with pytest.raises(InputError, match=r"5 pictures, .*labels.gz has 4 labels"):
+    idx.write(tmp_path / "labels.gz", np.arange(40))
+    with pytest.raises(InputError, match=r"5 pictures, .*labels.gz has 40 labels"):
         idx.read_pair(tmp_path / "images.gz", tmp_path / "labels.gz")
     with pytest.raises(InputError, match="1 dimensions, expected 3"):
         idx.read_pair(tmp_path / "labels.gz", tmp_path / "labels.gz")

@@ -35,6 +35,7 @@ def weights(networks: Any) -> list[np.ndarray]:
     return [array for network in networks for array in network.get_weights()]
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_ends_where_it_would_have_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,9 +86,10 @@ def test_losses_and_grids_are_in_tensorboards_logs_and_translators_learn_to_come
     keras.utils.set_random_seed(1)
     parameters = {**TINY, "steps": 15, "epochs": 3}
     networks = network.build(parameters)
-    before = weights(networks)
+    before = weights(networks[:4])
     learning.fit(networks, parameters, drawn(30), drawn(12), tmp_path, tmp_path / "checkpoints")
-    assert all((one != other).any() for one, other in zip(before, weights(networks), strict=True))
+    # All of the translators; a critic's last bias stands still while its pictures are all within the hinge.
+    assert all((one != other).any() for one, other in zip(before, weights(networks[:4]), strict=True))
     curves = pictures.read_curves(tmp_path)
     assert {tag: len(points) for tag, points in curves["train"].items()} == {
         "critic": 3,
