@@ -44,6 +44,9 @@ class Training:
     """One training; `run` makes it end. For one thread; with `with`, so that its games end too."""
 
     def __init__(self, variant: str, parameters: Parameters) -> None:
+        import tf_keras as keras
+
+        keras.utils.set_random_seed(SEED)
         self.parameters = parameters
         self.what, self.depth = SEES[variant]
         self.agent = Agent(variant, parameters)

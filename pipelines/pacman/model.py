@@ -33,7 +33,7 @@ CURVE_FILE = "curve.json"
 
 def run_fn(fn_args: Any) -> None:
     """Trains and exports; see the module. A training that was killed goes on from its last checkpoint."""
-    run = training.Run.of(fn_args, seed=learning.SEED)
+    run = training.Run.of(fn_args)
     parameters = run.parameters
     tune = starts(fn_args.eval_files, run.spec)
     folder = training.checkpoint_dir(fn_args)
@@ -119,13 +119,15 @@ def signatures(player: Any) -> dict[str, Any]:
 
         @tf.function(input_signature=[spec])
         def serving_default(ram: tf.Tensor) -> dict[str, tf.Tensor]:
-            return player.outputs(ram[:, None])
+            # The number of rows is said, so that memories of another size are refused and not cut anew.
+            return player.outputs(tf.reshape(ram, [tf.shape(ram)[0], 1, RAM_BYTES]))
     else:
         spec = tf.TensorSpec([None, SIDE, SIDE, player.depth], tf.uint8, name="frames")
 
         @tf.function(input_signature=[spec])
         def serving_default(frames: tf.Tensor) -> dict[str, tf.Tensor]:
-            return player.outputs(tf.transpose(frames, (0, 3, 1, 2)))
+            told = tf.reshape(frames, [tf.shape(frames)[0], SIDE, SIDE, player.depth])
+            return player.outputs(tf.transpose(told, (0, 3, 1, 2)))
 
     def of_rows(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         packed = tf.reshape(rows[player.what], [-1])
