@@ -186,11 +186,11 @@ def _difference(found: Result) -> str:
 
 def summary(found: Result) -> str:
     """One line of a journal."""
-    a, b = (
-        f"{arm.value:.4g} of {arm.settled:,}" if arm.value is not None else "nobody"
+    told = [
+        f"version {arm.version}: {arm.settled:,} users" + ("" if arm.value is None else f", {arm.value:.4g}")
         for arm in (found.a, found.b)
-    )
-    return f"{found.decision}; {found.trial.metric}: {a} users, {b}; difference {_difference(found)}"
+    ]
+    return f"{found.decision}; {found.trial.metric}: {'; '.join(told)}; difference {_difference(found)}"
 
 
 if __name__ == "__main__":
