@@ -128,7 +128,8 @@ class Watch:
 
     A window is `rows` logged rows that one version answered; a feature that is beyond its bound in `windows` windows in
     a row is an alarm. A new model is trained `on_drift`, after `new_rows` rows in new spans, or `every_hours` (None:
-    never for that reason); never within `cooldown_hours` of the last start or while a release is in flight.
+    never for that reason); never within `cooldown_hours` of the last start or while a release is in flight. Columns
+    that move by themselves, as a clock or a counter, are left out by name (`without`).
     """
 
     rows: int = 1000
@@ -137,6 +138,7 @@ class Watch:
     new_rows: int | None = None
     every_hours: float | None = None
     cooldown_hours: float = 24.0
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.rows >= 20, "Watch", "rows", self.rows, "20 or more")

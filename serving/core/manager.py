@@ -69,7 +69,7 @@ class Manager:
         self._serving: Mapping[tuple[str, int | None], Harness] = {}
         self._preferred: dict[str, int] = {}
         self._changed = threading.Condition(threading.RLock())
-        self._loading = 0
+        self._loading: list[Harness] = []
         self._stopping = False
         self._work = False
         self._again = 0.0
@@ -235,7 +235,9 @@ class Manager:
             if kind == "unload":
                 started = self._start_unload(harness)
             else:
-                started = self._loading < self._load_threads and self._start_load(harness)
+                # A load that nobody wants any more cannot be ended, and may hang: it holds up no other.
+                wanted = sum(one.aspired for one in self._loading)
+                started = wanted < self._load_threads and self._start_load(harness)
             if not started:
                 break
         if not harnesses:
@@ -250,7 +252,7 @@ class Manager:
         harness.phase = Phase.LOADING
         harness.next_try = 0.0
         harness.attempts += 1
-        self._loading += 1
+        self._loading.append(harness)
         if harness.error is None:
             self._publish(harness, State.LOADING)
         return True
@@ -278,7 +280,7 @@ class Manager:
             logger.exception("Loading %s failed in an unexpected way", harness.id)
             error = ("INTERNAL", f"{type(failure).__name__}: {failure}")
         with self._changed:
-            self._loading -= 1
+            self._loading = [one for one in self._loading if one is not harness]
             if servable is not None:
                 self._loaded(harness, servable)
             else:

@@ -37,5 +37,9 @@ def of_version(card: Project, paths: Paths, served: str, version: int) -> tuple[
     if len(rows) > MOST_ROWS:
         chosen = sorted(np.random.default_rng(0).choice(len(rows), MOST_ROWS, replace=False).tolist())
         rows, spans = [rows[at] for at in chosen], [spans[at] for at in chosen]
-    labels = [card.evaluation.label_key, card.evaluation.raw_label_key]
-    return reference(columns(rows), spans, [name for name in labels if name]), ancestry
+    without = [
+        card.evaluation.label_key,
+        card.evaluation.raw_label_key,
+        *(card.watch.without if card.watch else ()),
+    ]
+    return reference(columns(rows), spans, without), ancestry

@@ -54,6 +54,14 @@ def test_quiet_requests_are_windows_without_an_alarm_and_moved_ones_make_a_retra
     assert watch.due(state.load(watch.folder)).reason == ""
 
 
+def test_a_column_that_moves_by_itself_is_left_out_by_name(paths):
+    live(paths)
+    write_log(paths.request_logs, 1, rows(300, shift=2.0))
+    kept, said, _ = watcher(paths, without=("Amount",)).look()
+    assert said == [f"version {VERSION}, 100 rows: 2 features, none beyond"] * 3
+    assert kept.alarms == []
+
+
 def test_a_release_in_flight_holds_a_retraining_back(paths):
     live(paths, VERSION, VERSION + 1)
     write_log(paths.request_logs, 1, rows(300, shift=2.0))

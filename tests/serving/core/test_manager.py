@@ -340,3 +340,23 @@ def test_a_fingerprint_that_fails_is_a_failed_load(made):
     manager.aspire("m", {1: "/m/1"})
     assert manager.wait_until_settled(["m"], 10)
     assert manager.states("m")[1].error == ("INTERNAL", "RuntimeError: no such thing")
+
+
+def test_a_version_that_hangs_while_it_loads_holds_up_no_other_once_nobody_wants_it(made):
+    comes = threading.Event()
+
+    def load(id, path):
+        if id.version == 2:
+            comes.wait(60)
+        return Thing(str(id))
+
+    manager = made(load, load_threads=1)
+    manager.aspire("m", {1: "/m/1"})
+    assert manager.wait_until_settled(["m"], 10)
+    manager.aspire("m", {1: "/m/1", 2: "/m/2"})
+    until(lambda: state_of(manager, 2) is State.LOADING)
+    manager.aspire("m", {1: "/m/1", 3: "/m/3"})
+    until(lambda: state_of(manager, 3) is State.AVAILABLE)
+    comes.set()
+    until(lambda: state_of(manager, 2) in (None, State.END))
+    assert served(manager)[1] == 3

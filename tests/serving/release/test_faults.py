@@ -229,7 +229,9 @@ def test_a_candidate_that_hangs_while_it_loads_is_given_up_at_the_limit_and_call
         aside.rename(model.base / "2")
         release = model.becomes("rolled_back", 120)
         assert release.journal[-1]["why"].startswith("version 2 was not available within")
+        assert callers.failed == {}
         # The next one is released although the thread that loads the hanging one never comes back.
+        assert model.command("--plan", "50,100", *LONG) == 0
         model.push(3, "better")
         until(lambda: callers.answers[200, "3"] > 20, 120)
         assert callers.failed == {}
