@@ -25,7 +25,7 @@ GOLDEN_WORKSPACE = "{workspace}"
 GOLDEN_DIGEST = "{digest}"
 DIGESTS = re.compile(r"\b(?:[0-9a-f]{16}){1,2}\b")  # `digest.source_digest`, one or two of them
 ROOT_LENGTH, OUTER_LENGTH = 600, 200  # characters of an error's text that are shown
-ROOMS = [(room,) for room in ("pipelines", "components", "bridges", "dags", "serving", "dashboards")]
+ROOMS = [(room,) for room in ("pipelines", "components", "bridges", "dags", "serving", "dashboards", "tests")]
 # Files every error passes through; naming them would tell nobody anything.
 RUNNING = tuple(
     CHECKOUT / "pipelines" / "base" / name for name in ("forkserver/server.py", "node.py", "jobs.py", "ir.py")

@@ -67,6 +67,8 @@ class Game:
         self._ale.restoreState(self._tune)
         self._random = random.Random(start.seed)
         self._held, self._lives, self._steps = 0, self._ale.lives(), 0
+        # What the last game's last frames showed is no part of this one, which may begin without a step.
+        self._before = np.zeros(SCREEN, np.uint8)
         for _ in range(start.noops):
             self._hold(0)
 
