@@ -60,15 +60,17 @@ class Game:
         self._tune = after_tune()
         self._random = random.Random(0)
         self._held = self._lives = self._steps = 0
-        self._before = np.zeros(SCREEN, np.uint8)
+        self._before, self._now = np.zeros(SCREEN, np.uint8), np.zeros(SCREEN, np.uint8)
 
     def start(self, start: Start) -> None:
         """Begins the episode that `start` names: the same one whenever it is asked for."""
         self._ale.restoreState(self._tune)
         self._random = random.Random(start.seed)
         self._held, self._lives, self._steps = 0, self._ale.lives(), 0
-        # What the last game's last frames showed is no part of this one, which may begin without a step.
-        self._before = np.zeros(SCREEN, np.uint8)
+        # A restored console shows the screen that it had; the tune's last frame draws this game's.
+        self._ale.act(self._actions[0])
+        self._before = self._ale.getScreenGrayscale()
+        self._now = self._before.copy()
         for _ in range(start.noops):
             self._hold(0)
 
@@ -89,6 +91,7 @@ class Game:
             reward += self._ale.act(self._actions[self._held])
             if frame == FRAME_SKIP - 2:
                 self._ale.getScreenGrayscale(self._before)
+        self._ale.getScreenGrayscale(self._now)
         return reward
 
     def look(self, what: str) -> np.ndarray:
@@ -98,7 +101,7 @@ class Game:
         """
         if what == "ram":
             return self._ale.getRAM()
-        return shrunk(np.maximum(self._before, self._ale.getScreenGrayscale()))
+        return shrunk(np.maximum(self._before, self._now))
 
     def picture(self) -> np.ndarray:
         """The screen in colour, uint8 [210, 160, 3]."""
@@ -106,26 +109,26 @@ class Game:
 
     def state(self) -> bytes:
         """All that decides how the game goes on, random numbers too; `restore` takes it, in another process as well."""
-        own = (self._random.getstate(), self._held, self._lives, self._steps, self._before)
+        own = (self._random.getstate(), self._held, self._lives, self._steps, self._before, self._now)
         return pickle.dumps((self._ale.cloneState(include_rng=True), own))
 
     def restore(self, state: bytes) -> None:
         """The inverse of `state`."""
-        saved, (numbers, self._held, self._lives, self._steps, self._before) = pickle.loads(state)
+        saved, (numbers, self._held, self._lives, self._steps, self._before, self._now) = pickle.loads(state)
         self._ale.restoreState(saved)
         self._random.setstate(numbers)
 
 
 @functools.cache
 def after_tune() -> Any:
-    """The console when the tune has been played; the same in every process.
+    """The console when the tune has been played but for its last frame; the same in every process.
 
     ale-py draws what memory holds at power-up and what unconnected lines read, so its random numbers are a part of it.
     """
     environment = make()
     environment.reset(seed=0)
     ale = environment.unwrapped.ale
-    for _ in range(TUNE_STEPS * FRAME_SKIP):
+    for _ in range(TUNE_STEPS * FRAME_SKIP - 1):
         ale.act(environment.unwrapped._action_set[0])
     return ale.cloneState(include_rng=True)
 
