@@ -75,6 +75,7 @@ def test_a_training_that_was_killed_ends_where_it_would_have_ended(
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_losses_and_grids_are_in_tensorboards_logs_and_translators_learn_to_come_back(tmp_path: Path) -> None:
     import tensorflow as tf
     import tf_keras as keras
@@ -84,7 +85,7 @@ def test_losses_and_grids_are_in_tensorboards_logs_and_translators_learn_to_come
     from pipelines.shoe_bags.report import over_epochs
 
     keras.utils.set_random_seed(1)
-    parameters = {**TINY, "steps": 15, "epochs": 3}
+    parameters = {**TINY, "steps": 25, "epochs": 3}
     networks = network.build(parameters)
     before = weights(networks[:4])
     learning.fit(networks, parameters, drawn(30), drawn(12), tmp_path, tmp_path / "checkpoints")
@@ -97,7 +98,7 @@ def test_losses_and_grids_are_in_tensorboards_logs_and_translators_learn_to_come
         "reconstruction": 3,
     }
     (points,) = curves["validation"].values()
-    assert points[-1][1] < 0.95 * points[0][1]
+    assert points[-1][1] < 0.9 * points[0][1]
     (events,) = (tmp_path / "validation").glob("events.*")
     tags = {
         value.tag
