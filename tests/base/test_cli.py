@@ -71,7 +71,7 @@ def test_every_command_has_help(command: str, home: Path) -> None:
         (("run", "card_fraud", "--set", "epoch=3"), "Did you mean 'epochs'"),
         (("run", "card_fraud", "--set", "epochs=many"), "expected int"),
         (("run", "card_fraud", "--set", "epochs"), "expected KEY=VALUE"),
-        (("new", "own", "--label", "x"), "--label, --task and --keep are about --data"),
+        (("new", "own", "--label", "x"), "--query and --split-by are about --data"),
         (("new", "own", "--data", "/nowhere.csv"), "/nowhere.csv does not exist"),
         (("predict", "card_fraud", "--row", "{"), "--row is no JSON"),
         (("predict", "card_fraud", "--rows", "/nowhere.csv"), "cannot be read: No such file"),
