@@ -72,7 +72,7 @@ PROJECT = Project(
     quick=Profile(
         bars=_bars(taken=0.80, reconstruction=0.50, diversity=0.5, frechet=0.6),
         sample_rows=3_000,
-        parameters={"width": 16, "learning_rate": 1e-3, "epochs": 8},
+        parameters={"width": 16, "learning_rate": 1e-3, "epochs": 12},
         variant_parameters={"photos": {"width": 8, "steps": 50}},
     ),
     full=Profile(
