@@ -119,7 +119,6 @@ def signatures(player: Any) -> dict[str, Any]:
 
         @tf.function(input_signature=[spec])
         def serving_default(ram: tf.Tensor) -> dict[str, tf.Tensor]:
-            # The number of rows is said, so that memories of another size are refused and not cut anew.
             return player.outputs(tf.reshape(ram, [tf.shape(ram)[0], 1, RAM_BYTES]))
     else:
         spec = tf.TensorSpec([None, SIDE, SIDE, player.depth], tf.uint8, name="frames")

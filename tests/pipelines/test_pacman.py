@@ -522,9 +522,8 @@ def test_a_served_agent_plays_over_grpc_and_refuses_what_no_console_has(
             middle = client.predict("pacman.sample", {"ram": ram[half : half + 1]})
             examples = np.array([encode(rows[0][1])], dtype=object)
             of_row = client.predict("pacman.sample", {"examples": examples}, signature="serve_examples")
-            for wrong in (np.zeros((2, 64), np.uint8), np.zeros(128, np.uint8)):
-                with pytest.raises(InvalidArgument):
-                    client.predict("pacman.sample", {"ram": wrong})
+            with pytest.raises(InvalidArgument):
+                client.predict("pacman.sample", {"ram": np.zeros((1, 64), np.uint8)})
             nothing = np.array([encode({"ram": b"no zlib"})], dtype=object)
             with pytest.raises(InvalidArgument):
                 client.predict("pacman.sample", {"examples": nothing}, signature="serve_examples")
