@@ -54,8 +54,8 @@ def test_list_imports_nothing_heavy(home: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["list", "show", "data", "run", "node", "compile", "card", "check", "runs",
-                                     "lineage", "predict", "new", "host", "schema", "validate", "serve", "status", "tune",
-                                     "score", "stream", "release", "bench-serving"])  # fmt: skip
+                                     "lineage", "predict", "new", "host", "schema", "validate", "serve", "status",
+                                     "score", "stream", "release", "bench-serving", "tune"])  # fmt: skip
 def test_every_command_has_help(command: str, home: Path) -> None:
     done = viaduct(command, "--help", home=home)
     assert done.returncode == 0, done.stderr
