@@ -2,7 +2,6 @@
 
 from pipelines.base.project import Bar, DataSource, Evaluation, Profile, Project, Variant
 
-# Chosen on the scores of the tune starts, by trainings of other seeds than the runs'.
 COMMON = {
     "games": 32,
     "processes": 2,
