@@ -132,6 +132,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.project",
         "bridges.errors",
         "bridges.warehouse",
+        "bridges.spark.driver",
         "bridges.spark.training",
         *TFX,
         *LEARNING,

@@ -19,6 +19,7 @@ from tfx import types
 from tfx.components.trainer.executor import GenericExecutor
 
 from bridges.errors import BridgeError
+from bridges.spark import driver
 from bridges.spark import training as barrier
 from pipelines.base import whole
 from pipelines.base.errors import ProjectError
@@ -77,8 +78,7 @@ class Executor(GenericExecutor):
         plan = barrier.Plan(command, str(folder), os.environ.get(barrier.PROGRESS, ""))
         logging.info("Training on %s with %d workers; their logs: %s", master, workers, folder)
         try:
-            attempts = barrier.train(master, workers, plan, logging.warning)
-            logging.info("%d workers trained the model; their stage began %d times.", workers, attempts)
+            driver.drive(master, workers, plan, logging.info)
             if not Path(fn_args.serving_model_dir).exists():
                 raise ProjectError(f"{exec_properties[RUN_FN]} ended, but wrote no model.")
             _keep_logs(folder, Path(fn_args.model_run_dir))
