@@ -268,7 +268,7 @@ def test_pictures_are_translated_there_and_back_over_grpc_and_bad_ones_are_refus
             for wrong in (b"", b"no picture", shoes[0][:60]):
                 with pytest.raises(InvalidArgument):
                     ask("shoe_to_bag", image=np.array([wrong], dtype=object))
-            with pytest.raises(InvalidArgument, match="none of 'shoe', 'bag'"):
+            with pytest.raises(InvalidArgument, match=r"domain is none of .*shoe.*bag"):
                 ask("there_and_back", image=bags[:1], domain=np.array(["hat"], dtype=object))
             assert ask("shoe_to_bag", image=shoes)["translation"].shape == made.shape
     finally:
