@@ -496,7 +496,7 @@ def test_a_served_agent_plays_over_grpc_and_refuses_what_no_console_has(
     from components.report_gen import reading
     from pipelines.base import answer
     from serving.client import Client
-    from serving.errors import InvalidArgument
+    from serving.errors import InvalidArgument, ServingError
     from tests.conftest import viaduct
 
     base = served / "serving" / "pacman.sample"
@@ -525,7 +525,8 @@ def test_a_served_agent_plays_over_grpc_and_refuses_what_no_console_has(
             with pytest.raises(InvalidArgument):
                 client.predict("pacman.sample", {"ram": np.zeros((1, 64), np.uint8)})
             nothing = np.array([encode({"ram": b"no zlib"})], dtype=object)
-            with pytest.raises(InvalidArgument):
+            # TensorFlow has no better code for bytes that do not inflate.
+            with pytest.raises(ServingError, match="inflate"):
                 client.predict("pacman.sample", {"examples": nothing}, signature="serve_examples")
             assert client.predict("pacman.sample", {"ram": ram[:1]})["action"].shape == (1,)
     finally:
