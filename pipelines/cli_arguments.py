@@ -67,3 +67,14 @@ def csv_reading(options: argparse.Namespace) -> dict[str, Any]:
         "encoding": options.csv_encoding,
     }
     return {name: value for name, value in said.items() if value is not None}
+
+
+def parallel_argument(parser: argparse.ArgumentParser, what: str, usual: str) -> None:
+    """`--parallel N`: how many of `what` at once; `usual` is what 0 comes to."""
+    parser.add_argument(
+        "--parallel",
+        type=number(0, what, zero="by cores"),
+        default=0,
+        metavar="N",
+        help=f"{what} at once ({usual}, by cores)",
+    )

@@ -20,7 +20,7 @@ from pipelines.base.errors import ViaductError
 from pipelines.base.paths import Paths, default_home, project_folder
 from pipelines.base.project import Project
 from pipelines.base.settings import Settings
-from pipelines.cli_arguments import csv_arguments, csv_reading, number, project_argument
+from pipelines.cli_arguments import csv_arguments, csv_reading, number, parallel_argument, project_argument
 
 if TYPE_CHECKING:
     from pipelines.base import answer
@@ -33,13 +33,7 @@ NOT_BLESSED = 3
 def define_run(parser: argparse.ArgumentParser) -> None:
     project_argument(parser)
     settings_arguments(parser)
-    parser.add_argument(
-        "--parallel",
-        type=number(0, "nodes", zero="by cores"),
-        default=0,
-        metavar="N",
-        help="nodes at once (2 to 4, by cores)",
-    )
+    parallel_argument(parser, "nodes", "2 to 4")
     parser.add_argument(
         "--force", action="store_true", help="run even if nothing has changed since the last run"
     )
@@ -59,8 +53,7 @@ def define_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipelines.base import answer, check, data, live
-    from pipelines.base.tuning import choice
+    from pipelines.base import answer, check, data, live, runner
 
     check.refuse(registry.known(options.project))
     card, paths = registry.get(options.project), Paths.of(options.project)
@@ -74,11 +67,17 @@ def _run(options: argparse.Namespace) -> int:
             raw = data.locate(card, paths, settings, view.say)
             settings = dataclasses.replace(settings, data=str(raw))
             if options.tuned:
+                from pipelines.base.tuning import choice
+
                 settings, told = choice.applied(card, paths, settings, said(options))
                 view.say(told)
             if options.predict:
                 server = ended.enter_context(answer.EarlyServer(card, paths, settings))
-            record = _found_or_run(card, paths, settings, raw, options, view)
+            how: dict[str, Any] = {
+                "parallel": options.parallel or runner.DEFAULT_PARALLEL,
+                "make_caller": runner.fresh if options.no_host else runner.warm,
+            }
+            record = run_alone(card, paths, settings, raw, view, again=options.force, **how)
         for line in live.summary(card, record, paths.runs / record.run_id):
             console.print(line, highlight=False, soft_wrap=True)
         if old := production.left_by_earlier_releases(card, paths):
@@ -92,22 +91,29 @@ def _run(options: argparse.Namespace) -> int:
         return server.ask(paths, record, console.print) if server and code == 0 else code
 
 
-def _found_or_run(
-    card: Project, paths: Paths, settings: Settings, raw: Path, options: argparse.Namespace, view: View
+def run_alone(
+    card: Project,
+    paths: Paths,
+    settings: Settings,
+    raw: Path,
+    view: View,
+    *,
+    again: bool,
+    what: str = "run",
+    **how: Any,
 ) -> RunRecord:
-    """The record of the run; of the last one where nothing has changed since."""
+    """The record of the run, after any equal one that is under way; of the last one where nothing has changed since and
+    `again` does not ask. `how` is `runner.run`'s."""
     from pipelines.base import run_folder, run_record, runner
 
     mark = run_record.fingerprint(paths, settings, raw)
-    waiting = "The same run is under way already; waiting for it to end ..."
+    waiting = f"The same {what} is under way already; waiting for it to end ..."
     with run_folder.alone(paths, mark, lambda: view.say(waiting)):
-        record = None if options.force else runner.up_to_date(paths, mark)
+        record = None if again else runner.up_to_date(paths, mark)
         if record is not None:
             view.say(f"Nothing has changed since {record.run_id}; its result stands (--force runs it again).")
             return record
-        parallel = options.parallel or runner.DEFAULT_PARALLEL
-        kind = runner.fresh if options.no_host else runner.warm
-        return runner.run(paths, settings, mark, view, parallel, kind, card.node_hours * 3600)
+        return runner.run(paths, settings, mark, view, limit_s=card.node_hours * 3600, **how)
 
 
 def define_node(parser: argparse.ArgumentParser) -> None:

@@ -17,8 +17,8 @@ from pipelines.base.paths import Paths
 from pipelines.base.project import Project
 from pipelines.base.run_record import RunRecord
 from pipelines.base.settings import Settings
-from pipelines.cli_arguments import number, project_argument
-from pipelines.cli_run import run_settings, said, settings_arguments
+from pipelines.cli_arguments import number, parallel_argument, project_argument
+from pipelines.cli_run import run_alone, run_settings, said, settings_arguments
 
 TRIALS = 20
 
@@ -42,19 +42,13 @@ def define_tune(parser: argparse.ArgumentParser) -> None:
         "--trials", type=number(1, "trials"), default=TRIALS, metavar="N", help=f"how many in all ({TRIALS})"
     )
     settings_arguments(parser)
-    parser.add_argument(
-        "--parallel",
-        type=number(0, "trials", zero="by cores"),
-        default=0,
-        metavar="N",
-        help="trials at once (1 to 4, by cores)",
-    )
+    parallel_argument(parser, "trials", "1 to 4")
     parser.add_argument("--plain", action="store_true", help="plain lines instead of the live table")
     parser.set_defaults(do=_tune)
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from pipelines.base import check, data, live, run_folder, run_record, runner
+    from pipelines.base import check, data, live
     from pipelines.base.tuning import pool
 
     check.refuse(registry.known(options.project))
@@ -68,10 +62,7 @@ def _tune(options: argparse.Namespace) -> int:
     with view:
         raw = data.locate(card, paths, settings, view.say)
         settings = dataclasses.replace(settings, data=str(raw))
-        mark = run_record.fingerprint(paths, settings, raw)
-        waiting = "The same search is under way already; waiting for it to end ..."
-        with run_folder.alone(paths, mark, lambda: view.say(waiting)):
-            record = runner.run(paths, settings, mark, view, limit_s=card.node_hours * 3600)
+        record = run_alone(card, paths, settings, raw, view, again=True, what="search")
     for line in live.summary(card, record, paths.runs / record.run_id):
         console.print(line, highlight=False, soft_wrap=True)
     if record.state == "cancelled":

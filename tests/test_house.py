@@ -149,6 +149,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *LEAVES,
         f"{B}.ir",
         f"{B}.forkserver.containment",
+        f"{B}.training",
+        "bridges.spark.training",
         "tensorflow",
         "tfx",
     ),

@@ -14,13 +14,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from bridges.spark.training import REFUSED
 from pipelines.base import whole
 from pipelines.base.forkserver import containment
 from pipelines.base.ir import describe
+from pipelines.base.training import CHECKPOINTS
 
-REFUSED = "refused.json"
-# The node's own folder, for checkpoints that all workers read (pipelines/base/training.py).
-CHECKPOINTS = "VIADUCT_CHECKPOINTS"
 LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")
 
 

@@ -255,6 +255,24 @@ def report(project: Project, settings: Settings, nodes: Spine, *, evaluation: bo
     )
 
 
+def tflite(project: Project, nodes: Spine, inputs: str = "signature_inputs", **told: Any) -> Any:
+    """The TFLiteExporter of a blessed model, beside the spine; `told` are its own arguments.
+
+    `inputs` is the function of the project's features.py that makes a signature's inputs of examples.
+    """
+    from components.tflite_exporter.component import TFLiteExporter
+
+    features = f"pipelines.{project.name}.features"
+    return TFLiteExporter(
+        model=nodes.trainer.outputs["model"],
+        examples=nodes.example_gen.outputs["examples"],
+        model_blessing=nodes.evaluator.outputs["blessing"],
+        inputs_fn=f"{features}.{inputs}",
+        custom_config={"code": source_digest(features)},
+        **told,
+    )
+
+
 def training_config(project: Project, settings: Settings) -> dict[str, Any]:
     """The Trainer's custom_config: the run's parameters and the digest of the code that uses them."""
     return {

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.base import idx
-from pipelines.base.digest import source_digest
 from pipelines.base.paths import Paths
 from pipelines.base.settings import Settings
-from pipelines.base.spine import assemble, report, spine
+from pipelines.base.spine import assemble, report, spine, tflite
 from pipelines.digits.project import PROJECT
 
 if TYPE_CHECKING:
@@ -20,22 +19,12 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
 
     Nothing is shuffled between the two.
     """
-    from components.tflite_exporter.component import TFLiteExporter
-
     example_gen = idx.example_gen(paths, settings, tune_one_in=10)
     nodes = spine(PROJECT, paths, settings, example_gen, tune_split="tune")
     beside = [report(PROJECT, settings, nodes)]
     if settings.variant == "cnn":
         # A blessed network, as TensorFlow Lite in float and in integers that take pixels as they are.
-        exporter = TFLiteExporter(
-            model=nodes.trainer.outputs["model"],
-            examples=example_gen.outputs["examples"],
-            model_blessing=nodes.evaluator.outputs["blessing"],
-            signature="float_pixels",
-            inputs_fn="pipelines.digits.features.signature_inputs",
-            output="probabilities",
-            integer_inputs="uint8",
-            custom_config={"code": source_digest("pipelines.digits.features")},
+        beside.append(
+            tflite(PROJECT, nodes, signature="float_pixels", output="probabilities", integer_inputs="uint8")
         )
-        beside.append(exporter)
     return assemble(PROJECT, paths, settings, [*nodes, *beside])

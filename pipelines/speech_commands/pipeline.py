@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pipelines.base.digest import source_digest
 from pipelines.base.paths import Paths
 from pipelines.base.settings import Settings
-from pipelines.base.spine import assemble, raw, report, spine
+from pipelines.base.spine import assemble, raw, report, spine, tflite
 from pipelines.speech_commands.project import PROJECT
 from pipelines.speech_commands.rows import SPLITS
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     """The fit sees `train`, its curves `tune`, the Evaluator `eval`; who is in which says rows.py."""
     from components.function_example_gen.component import FunctionExampleGen
-    from components.tflite_exporter.component import TFLiteExporter
     from components.tflite_exporter.parity import Limits
 
     example_gen = FunctionExampleGen(
@@ -32,17 +31,15 @@ def create_pipeline(paths: Paths, settings: Settings) -> tfx.dsl.Pipeline:
     beside = [report(PROJECT, settings, nodes)]
     if settings.variant == "tiny_conv":
         # From spectra on: TensorFlow Lite's integers have no Fourier transform, a board's own front end has.
-        exporter = TFLiteExporter(
-            model=nodes.trainer.outputs["model"],
-            examples=example_gen.outputs["examples"],
-            model_blessing=nodes.evaluator.outputs["blessing"],
+        exporter = tflite(
+            PROJECT,
+            nodes,
+            "exporter_inputs",
             signature="log_mel",
-            inputs_fn="pipelines.speech_commands.features.exporter_inputs",
             output="probabilities",
             calibration_rows=1_500,
             # Of the few hundred judged rows one is a quarter of a point; the exporter's 0.3 points would be one row.
             limits=Limits(accuracy_loss=0.01),
-            custom_config={"code": source_digest("pipelines.speech_commands.features")},
         )
         beside.append(exporter)
     return assemble(PROJECT, paths, settings, [*nodes, *beside])

@@ -23,13 +23,13 @@ from pipelines.base.paths import Paths, metadata_url
 from tests.base.conftest import Scratch
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("scratch")]
-PROJECT = "leavers"
+PROJECT = "movers"
 TUNE = ("tune", PROJECT, "--trials", "3", "--parallel", "1", "--plain", "--set", "epochs=1")
 
 
 @pytest.fixture(scope="module")
 def paths(scratch: Scratch) -> Paths:
-    """`leavers`: the template's project, of few rows, with a search over two sizes of its layers."""
+    """`movers`: the template's project, of few rows, with a search over two sizes of its layers."""
     done = scratch.run("new", PROJECT)
     assert done.returncode == 0, done.stderr
     card = scratch.checkout / "pipelines" / PROJECT / "project.py"
@@ -48,7 +48,7 @@ def paths(scratch: Scratch) -> Paths:
 def test_a_project_without_a_tune_split_is_refused_in_words(scratch: Scratch, paths: Paths) -> None:
     done = scratch.run(*TUNE)
     assert done.returncode == 1
-    assert "leavers has no tune split: its Trainer looks at 'eval'" in done.stderr, done.stderr
+    assert "movers has no tune split: its Trainer looks at 'eval'" in done.stderr, done.stderr
     pipeline = scratch.checkout / "pipelines" / PROJECT / "pipeline.py"
     code = pipeline.read_text()
     assert "split_config(train=4, eval=1)" in code and "example_gen)" in code
@@ -78,7 +78,7 @@ def test_a_search_that_cannot_be_is_refused_before_anything_runs(
 def test_parameters_that_were_never_tuned_are_refused_with_what_to_do(scratch: Scratch, paths: Paths) -> None:
     done = scratch.run("run", PROJECT, "--plain", "--tuned")
     assert done.returncode == 1
-    assert "leavers.sample was never tuned" in done.stderr and "viaduct tune leavers" in done.stderr
+    assert "movers.sample was never tuned" in done.stderr and "viaduct tune movers" in done.stderr
 
 
 def _results(paths: Paths) -> dict[str, float]:
@@ -129,7 +129,7 @@ def test_a_search_is_recorded_with_what_it_read_and_chose(scratch: Scratch, path
     assert len(finished) == 1
     [best] = [a for a in store.get_artifacts_by_type("HyperParameters") if a.state == a.LIVE]
     [found] = [a for a in store.get_artifacts_by_type("TunerResults") if a.state == a.LIVE]
-    assert best.custom_properties["served"].string_value == "leavers.sample"
+    assert best.custom_properties["served"].string_value == "movers.sample"
     results = json.loads(Path(found.uri, "results.json").read_text())
     chosen = json.loads(Path(best.uri, "best_hyperparameters.txt").read_text())
     assert chosen == results["chosen"]["parameters"] and set(chosen) == {"units"}
