@@ -21,7 +21,9 @@ def read_rows(files: Sequence[Path], options: Mapping[str, Any]) -> Iterator[tup
 
     Raises ProjectError where there is none, or no game.
     """
-    planned = [one for file in files if file.name == plan.FILE for one in plan.read(file)]
+    # Who names one file means that one, whatever its name.
+    plans = files if len(files) == 1 else [file for file in files if file.name == plan.FILE]
+    planned = [one for file in plans for one in plan.read(file)]
     if not planned:
         raise ProjectError(
             f"No episodes in {[file.name for file in files][:5]}; expected {plan.FILE}, as `viaduct data pacman` "

@@ -580,6 +580,7 @@ def test_tiny_conv_in_integers_answers_as_in_floats(tmp_path: Path) -> None:
     from pipelines.speech_commands import model
     from pipelines.speech_commands.network import build_model
 
+    tf.keras.utils.set_random_seed(1)
     parameters = dict(Settings.of(get("speech_commands"), "tiny_conv", "quick").parameters)
     network = build_model({**parameters, "variant": "tiny_conv"})
     classifier = model.make_classifier(network)
@@ -593,7 +594,11 @@ def test_tiny_conv_in_integers_answers_as_in_floats(tmp_path: Path) -> None:
     ours = conversion.run(small, seen, "probabilities", "log_mel")
     theirs = conversion.run_original(tmp_path / "m", "log_mel", seen, "probabilities")
     np.testing.assert_allclose(ours, theirs, atol=0.02)
-    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() > 0.9
+    # An untrained network is undecided about some of the noise; where it is not, both say the same.
+    second, first = np.sort(theirs, axis=1)[:, -2:].T
+    decided = first - second > 0.01
+    assert decided.sum() > 20
+    np.testing.assert_array_equal(ours.argmax(axis=1)[decided], theirs.argmax(axis=1)[decided])
 
 
 def test_what_is_shown_of_an_event(capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,6 +84,16 @@ class Callers:
     def failed(self) -> dict[tuple[int, str], int]:
         return {what: number for what, number in self.answers.items() if what[0] != 200}
 
+    def settle_on(self, version: str) -> None:
+        """Waits for fifty answers in turn that all are `version`'s: decisions reach callers a moment after the record."""
+
+        def settled() -> bool:
+            before = Counter(self.answers)
+            until(lambda: sum(self.answers.values()) - before.total() > 50)
+            return set(Counter(self.answers) - before) == {(200, version)}
+
+        until(settled)
+
     def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:

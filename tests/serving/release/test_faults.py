@@ -68,8 +68,7 @@ def test_a_candidate_that_hangs_takes_no_answer_with_it(model):
         with Callers(server.url) as callers:
             model.push(2, "hanging")
             release = model.becomes("rolled_back")
-            callers.answers.clear()
-            until(lambda: callers.answers[200, "1"] > 50)
+            callers.settle_on("1")
             assert callers.failed == {}
         assert release.journal[-1]["why"].startswith(("five answers in a row", "errors: "))
 
@@ -82,9 +81,7 @@ def test_a_baseline_that_is_the_bad_one_is_replaced(model):
         model.push(2, "good")
         model.becomes("promoted", 100)
         until(lambda: asked(server)[0] == "2")
-        callers.answers.clear()
-        until(lambda: callers.answers[200, "2"] > 50)
-        assert set(callers.answers) == {(200, "2")}
+        callers.settle_on("2")
 
 
 def test_a_version_that_is_deleted_on_canary_is_rolled_back_and_nobody_notices(model):
@@ -95,9 +92,7 @@ def test_a_version_that_is_deleted_on_canary_is_rolled_back_and_nobody_notices(m
         shutil.rmtree(model.base / "2")
         release = model.becomes("rolled_back")
         assert release.journal[-1]["why"] == "the folder of version 2 is gone"
-        callers.answers.clear()
-        until(lambda: callers.answers[200, "1"] > 50)
-        assert set(callers.answers) == {(200, "1")}
+        callers.settle_on("1")
 
 
 def test_a_baseline_that_is_deleted_on_canary_goes_on_from_memory(model):
@@ -190,8 +185,7 @@ def test_with_workers_keys_divide_alike_counts_add_up_and_a_bad_version_is_rolle
             model.push(3, "failing")
             until(lambda: model.release().candidate == 3)
             release = model.becomes("rolled_back")
-            callers.answers.clear()
-            until(lambda: callers.answers[200, "1"] > 50)
+            callers.settle_on("1")
             assert callers.failed == {}
         assert release.journal[-1]["why"].startswith(("errors: ", "five answers"))
 

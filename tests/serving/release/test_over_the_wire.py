@@ -63,9 +63,7 @@ def test_a_good_version_is_promoted_and_a_bad_one_rolled_back_by_itself_and_no_r
             model.push(3, "failing")
             until(lambda: model.release().candidate == 3)
             rolled_back = model.becomes("rolled_back")
-            callers.answers.clear()
-            until(lambda: callers.answers[200, "2"] > 50)
-            assert set(callers.answers) == {(200, "2")}
+            callers.settle_on("2")
             assert callers.failed == {}
     assert [line["state"] for line in promoted.journal] == ["shadow", "canary", "canary", "promoted"]
     assert rolled_back.journal[-1]["why"].startswith(("errors: ", "five answers in a row"))
@@ -83,6 +81,5 @@ def test_a_candidate_that_fails_or_answers_nan_or_is_slow_now_and_then_is_rolled
         model.push(2, kind)
         release = model.becomes("rolled_back", 100)
         assert release.journal[-1]["why"].startswith(why)
-        callers.answers.clear()
-        until(lambda: callers.answers[200, "1"] > 50)
+        callers.settle_on("1")
         assert callers.failed == {}
