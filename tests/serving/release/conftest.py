@@ -85,7 +85,7 @@ class Callers:
         return {what: number for what, number in self.answers.items() if what[0] != 200}
 
     def settle_on(self, version: str) -> None:
-        """Waits for fifty answers in turn that all are `version`'s: decisions reach callers a moment after the record."""
+        """Waits for fifty answers in turn that all are `version`'s: a decision is told a moment after its record."""
 
         def settled() -> bool:
             before = Counter(self.answers)

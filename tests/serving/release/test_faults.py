@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from serving.release import plan as plans
+from serving.release.folder import lives
 from serving.release.plan import Plan
 from serving.telemetry.request_log import frame
 from serving.wire import protos
@@ -24,6 +25,16 @@ QUICK = ("--step", "1", "--limit", "100", "--tolerable", "0.02")
 
 
 def killed_and_started(server, model):
+    """Kills it when it has told that the candidate is loaded: ends before that are the candidate's fault, and two are
+    enough."""
+
+    def told():
+        release = model.release()
+        reports = model.folder.reports(release.number) if release.in_flight else {}
+        here = [report["candidate"] for name, report in reports.items() if lives(name)]
+        return not release.in_flight or here == ["AVAILABLE"]
+
+    until(told)
     server.kill()
     return ServerProcess(*model.flags())
 
