@@ -97,6 +97,7 @@ def dataset(
     if repeat:
         rows = rows.repeat()
 
+    @tf.autograph.experimental.do_not_convert
     def parse(batch: tf.Tensor) -> Any:
         features = tf.io.parse_example(batch, dict(feature_spec))
         if label_key is None:
@@ -297,7 +298,8 @@ def examples_signature(
     """A signature from serialized tf.Examples [n] to `outputs(transformed features)`, with Transform inside.
 
     `label_keys` are raw features that a client does not send. The Transform layer is attached to `model`, so
-    that its vocabularies are exported with it.
+    that its vocabularies are exported with it. AutoGraph, whose conversion of all that is called takes longer than
+    the rest of an export, is off: what branches or loops by a tensor's value stands in a tf.function of its own.
     """
     import tensorflow as tf
 
@@ -307,7 +309,7 @@ def examples_signature(
     for key in label_keys:
         spec.pop(key, None)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def serve_examples(examples: tf.Tensor) -> Mapping[str, tf.Tensor]:
         return outputs(model.tft_layer(tf.io.parse_example(examples, spec)))
 

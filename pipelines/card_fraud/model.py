@@ -135,7 +135,7 @@ def signatures(detector: Any, transformed: Any) -> dict[str, Any]:
     rows = served_as.rows_signature(outputs, transformed, detector, [LABEL_KEY])
     raw_spec = {k: v for k, v in transformed.raw_feature_spec().items() if k != LABEL_KEY}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def slices(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         return slice_features(tf.io.parse_example(examples, raw_spec))
 
@@ -151,7 +151,9 @@ def normals(rows: tf.data.Dataset) -> tf.data.Dataset:
     """Batches of (inputs, inputs) of the normal rows, made beside the training."""
     import tensorflow as tf
 
-    return rows.map(normal_pairs, num_parallel_calls=tf.data.AUTOTUNE)
+    return rows.map(
+        tf.autograph.experimental.do_not_convert(normal_pairs), num_parallel_calls=tf.data.AUTOTUNE
+    )
 
 
 def normal_pairs(features: dict[str, tf.Tensor], labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -33,6 +33,7 @@ def rows_signature(
     """A signature from raw features by name, [n] each, to `outputs(transformed features)`, with Transform inside.
 
     `label_keys` are raw features that a client does not send. `finish` must be called on the exported folder.
+    `outputs` is traced as in `training.examples_signature`.
     """
     import tensorflow as tf
 
@@ -40,7 +41,7 @@ def rows_signature(
         model.tft_layer = transformed.transform_features_layer()
     spec = _sent(transformed, label_keys)
 
-    @tf.function
+    @tf.function(autograph=False)
     def serve_rows(**columns: tf.Tensor) -> Mapping[str, tf.Tensor]:
         given = list(columns.values())
         rows = tf.reduce_max(tf.stack([tf.size(column) for column in given]))
@@ -67,7 +68,7 @@ def classify_signature(
     """
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")], autograph=False)
     def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = serve_examples(inputs)[probabilities]
         if scores.shape.rank == 1:
@@ -82,7 +83,7 @@ def regress_signature(serve_examples: Callable[[Any], Mapping[str, Any]], predic
     """For Regress: serialized tf.Examples -> `outputs` [n], the output `prediction` of `serve_examples`."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")], autograph=False)
     def regress(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": serve_examples(inputs)[prediction]}
 
@@ -95,7 +96,7 @@ def labels_signature(transformed: tft.TFTransformOutput, model: Any, label_key: 
 
     spec = transformed.raw_feature_spec()
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def labels(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         return {output: model.tft_layer(tf.io.parse_example(examples, spec))[label_key][:, 0]}
 
