@@ -219,8 +219,24 @@ def test_an_episode_does_not_depend_on_those_beside_it(rows: list[tuple[str, dic
 def test_a_folder_without_a_plan_is_refused(tmp_path: Path) -> None:
     from pipelines.pacman.rows import read_rows
 
-    with pytest.raises(ProjectError, match=r"No episodes in \['other.csv'\].*viaduct data pacman"):
-        list(read_rows([tmp_path / "other.csv"], {}))
+    with pytest.raises(
+        ProjectError, match=r"No episodes in \['other.csv', 'seeds.csv'\].*viaduct data pacman"
+    ):
+        list(read_rows([tmp_path / "other.csv", tmp_path / "seeds.csv"], {}))
+
+
+def test_one_file_is_a_plan_whatever_its_name_and_another_table_is_refused_by_its_columns(
+    tmp_path: Path,
+) -> None:
+    from pipelines.pacman.rows import read_rows
+
+    named = tmp_path / "mine.csv"
+    plan.write(named, plan.made(4, 1))
+    split, _ = next(read_rows([named], {}))
+    assert split in plan.SPLITS
+    named.write_text("time,amount\n1,2\n")
+    with pytest.raises(ProjectError, match=r"mine.csv: the columns are \['time', 'amount'\]; expected split"):
+        list(read_rows([named], {}))
 
 
 def test_the_sum_tree_finds_leaves_in_proportion_to_their_weights() -> None:
