@@ -100,6 +100,8 @@ def lineage_picture(graph: ancestry.Neighbourhood, links: bool = True) -> Any:
         note = f"artifact {artifact.id}"
         if "span" in artifact.properties:
             note = f"span {artifact.properties['span']} · {note}"
+        if artifact.gone:
+            note = f"{artifact.gone} · {note}"
         href = url("/lineage", artifact=artifact.id) if links else ""
         boxes.append(Box(f"a{artifact.id}", artifact.type, note, kind, href, artifact.uri))
     for execution in graph.executions.values():

@@ -150,7 +150,7 @@ def text(graph: Neighbourhood) -> str:
 
 def _line(graph: Neighbourhood, artifact: int) -> str:
     item = graph.artifacts[artifact]
-    return f"{item.type} {item.id}  {item.uri}"
+    return f"{item.type} {item.id}  {item.uri}" + (f"  ({item.gone})" if item.gone else "")
 
 
 def _tree(

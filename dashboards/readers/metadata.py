@@ -27,6 +27,8 @@ BASELINE_KEY = "baseline"
 # How long lists are kept where the database has no file whose change could be seen.
 KEPT_S = 2.0
 T = TypeVar("T")
+# States of artifacts whose files nobody should look for.
+GONE = ("deleted", "abandoned")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Artifact:
     state: str
     created: float
     properties: dict[str, Any]
+
+    @property
+    def gone(self) -> str:
+        """ "deleted" or "abandoned" where its files are no longer meant to be there, else empty."""
+        return {"marked_for_deletion": "deleted"}.get(self.state, self.state if self.state in GONE else "")
 
 
 @dataclass(frozen=True)

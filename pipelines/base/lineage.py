@@ -234,6 +234,8 @@ def _code(graph: Graph, ancestors: list[Any], model: Any) -> dict[str, str]:
 def _tree(graph: Graph, artifact: Any, seen: set[int]) -> dict[str, Any]:
     """The artifact, who made it, and the same for what that read; an artifact met before is only named."""
     node: dict[str, Any] = {"artifact": graph.artifact_type(artifact), "id": artifact.id, "uri": artifact.uri}
+    if artifact.state == artifact.DELETED:
+        node["deleted"] = True
     if artifact.id in seen:
         node["again"] = True
         return node
@@ -277,7 +279,8 @@ def _counts(rows: Any) -> str:
 def _tree_lines(node: dict[str, Any], indent: str) -> list[str]:
     made = node.get("made_by")
     by = f" <- {made['node']} ({made['run']})" if made else " (see above)" if node.get("again") else ""
-    lines = [f"{indent}{node['artifact']} {node['id']}{by}"]
+    gone = " (deleted)" if node.get("deleted") else ""
+    lines = [f"{indent}{node['artifact']} {node['id']}{gone}{by}"]
     for child in node.get("from", []):
         lines += _tree_lines(child, indent + "   ")
     return lines

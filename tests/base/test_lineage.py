@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.base.errors import ProjectError
-from pipelines.base.lineage import lineage
+from pipelines.base.lineage import lineage, text
 from pipelines.base.paths import Paths
 
 
@@ -38,3 +38,16 @@ def test_the_newest_of_a_name_is_given_and_no_other_names(paths: Paths) -> None:
         lineage(paths, served="card_fraud.quick")
     with pytest.raises(ProjectError, match="1700000009"):
         lineage(paths, "1700000009", "card_fraud.sample")
+
+
+def test_what_was_cleared_away_is_told_as_deleted(paths: Paths) -> None:
+    from pipelines.base.housekeeping import applying
+
+    before = lineage(paths, "1700000001")
+    (examples,) = [one["id"] for one in before["data"]]
+    assert "(deleted)" not in text(before)
+    with applying.opened(paths.home) as store:
+        applying.Artifacts(store).mark([examples], deleted=True)
+    told = text(lineage(paths, "1700000001"))
+    assert f"Examples {examples} (deleted) <- " in told
+    assert told.count("(deleted)") == told.count(f"Examples {examples} ")

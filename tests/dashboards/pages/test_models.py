@@ -88,6 +88,18 @@ def test_a_model_shows_what_its_evaluator_compared_it_with(make_client: Any, com
     assert re.search(rf"baseline_model: Model {first} .*\(only compared with\)", used_for)
 
 
+def test_what_was_cleared_away_is_told_as_deleted(make_client: Any, synthetic: Any, tmp_path: Path) -> None:
+    from pipelines.base.housekeeping import applying
+
+    synthetic.Builder(tmp_path).run("card_fraud", 1)
+    examples = _artifact(tmp_path, 1, "Examples")
+    with applying.opened(tmp_path) as store:
+        applying.Artifacts(store).mark([examples], deleted=True)
+    picture, text = _lineage(make_client, tmp_path, _artifact(tmp_path, 1, "Model"))
+    assert set(re.findall(r"deleted · [^<]*artifact (\d+)", picture)) == {str(examples)}
+    assert set(re.findall(r"(\w+ \d+)  \S+  \(deleted\)", text)) == {f"Examples {examples}"}
+
+
 def test_the_edge_from_the_model_to_its_push_is_drawn(make_client: Any, compared: Path) -> None:
     from dashboards.readers import ancestry
     from dashboards.readers.metadata import Metadata
