@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.components.first_rows import first_rows
+
 pytestmark = pytest.mark.slow
 
 
@@ -39,6 +41,8 @@ def test_in_process_gives_what_beam_gives(
         ("Beam", ["--runner=DirectRunner", "--sdk_container_image=none"]),
     ):
         call = node_calls.of_run(home, project, "Evaluator", tmp_path / name.split()[-1], beam_args=beam)
+        (examples,) = call.inputs["examples"]
+        examples.uri = str(first_rows(Path(examples.uri), tmp_path / "examples", 1_000))
         call.run()
         (evaluation,) = call.outputs["evaluation"]
         assert evaluation.get_string_custom_property("engine").startswith(name)

@@ -10,10 +10,8 @@ import pytest
 
 from benchmarks import node_calls
 from pipelines.base import registry
+from tests.components.first_rows import first_rows
 from tests.components.transform.conftest import Made, same
-
-# Of each split; Beam would take minutes for all that some projects' runs have.
-ROWS = 2_000
 
 
 @pytest.mark.slow
@@ -29,24 +27,8 @@ def test_a_projects_transform_in_process_is_as_on_beam(
         call = node_calls.of_run(real_home, name, "Transform", tmp_path / engine, stock=engine == "beam")
         assert (type(call.executor) is stock) == (engine == "beam")
         (examples,) = call.inputs["examples"]
-        examples.uri = str(first_rows(Path(examples.uri), tmp_path / "examples"))
+        examples.uri = str(first_rows(Path(examples.uri), tmp_path / "examples", 400))
         call.run()
         made.append(Made({key: artifacts[0] for key, artifacts in call.outputs.items()}, tmp_path))
     assert made[0].engine.startswith("in process")
     same(*made)
-
-
-def first_rows(examples: Path, folder: Path) -> Path:
-    """`folder` with the first ROWS records of each split of the artifact at `examples`."""
-    import tensorflow as tf
-
-    for split in sorted(examples.glob("Split-*")):
-        target = folder / split.name
-        if target.exists():
-            continue
-        target.mkdir(parents=True)
-        records = tf.data.TFRecordDataset([str(file) for file in sorted(split.iterdir())], "GZIP").take(ROWS)
-        with tf.io.TFRecordWriter(str(target / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
-            for record in records.as_numpy_iterator():
-                writer.write(record)
-    return folder
