@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -160,17 +160,22 @@ class Reader:
     """Reads the lines of a kind in a folder; each call of `fresh` goes on where the last one ended.
 
     `torn`: lines that are not as they were written, unfinished ends of files included.
+    `places`: how much of each file has been read; given to another reader, that one goes on there.
     """
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, kind: str, places: Mapping[str, int] | None = None) -> None:
         self._folder, self._kind = folder, kind
-        self._read: dict[str, int] = {}
+        self._read: dict[str, int] = dict(places or {})
         self._broken = 0
         self._unfinished: dict[str, bool] = {}
 
     @property
     def torn(self) -> int:
         return self._broken + sum(self._unfinished.values())
+
+    @property
+    def places(self) -> dict[str, int]:
+        return dict(self._read)
 
     def fresh(self) -> Iterator[dict[str, Any]]:
         """The lines that have come since the last call, file by file."""
