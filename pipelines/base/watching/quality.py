@@ -192,17 +192,19 @@ def mean_interval(values: Array, alpha: float) -> tuple[float | None, float | No
 
 
 def line(version: str, one: Mapping[str, Any]) -> str:
-    """A metric for people."""
+    """A metric of a version for people."""
+    return f"version {version}: {told(one)}{': WORSE' if one['worse'] else ''}"
+
+
+def told(one: Mapping[str, Any]) -> str:
+    """A metric beside its evaluation's."""
     if one["value"] is None:
-        return f"version {version}: {one['metric']}: no outcome that counts yet"
-    told = (
-        f"version {version}: {one['metric']} {_with_interval(one['value'], one['low'], one['high'])} of {one['rows']} "
-        "answers"
-    )
+        return f"{one['metric']}: no outcome that counts yet"
+    live = f"{one['metric']} {_with_interval(one['value'], one['low'], one['high'])} of {one['rows']} answers"
     if one["evaluated"] is None:
-        return f"{told}; its evaluation has no such figure"
+        return f"{live}; its evaluation has no such figure"
     before = _with_interval(one["evaluated"], one["evaluated_low"], one["evaluated_high"])
-    return f"{told}, {before} in its evaluation{': WORSE' if one['worse'] else ''}"
+    return f"{live}, {before} in its evaluation"
 
 
 def _with_interval(value: float, low: float | None, high: float | None) -> str:

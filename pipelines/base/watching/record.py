@@ -47,7 +47,7 @@ def describe(alarm: dict[str, Any]) -> str:
     """An alarm in words."""
     if "feature" in alarm:
         return f"{alarm['feature']} has drifted: {alarm['distance']:.3g}, {alarm['bound']:.3g} is what chance makes"
-    return quality.line(str(alarm["version"]), alarm)
+    return f"{quality.told(alarm)}: it is worse"
 
 
 def _event(kind: str, given: dict[str, Any], of: str, why: str) -> Event:

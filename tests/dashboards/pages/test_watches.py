@@ -66,7 +66,7 @@ def test_lineage_records_what_is_not_yet_recorded_once_and_names_it(home: Path, 
     text = lineage.text(told)
     assert "ALARM: Amount has drifted: 0.31, 0.043 is what chance makes" in text
     assert (
-        "ALARM: version 1700000001: recall 0.52 (0.44 to 0.6) of 300 answers, 0.85 (0.79 to 0.9) in its"
+        "ALARM: recall 0.52 (0.44 to 0.6) of 300 answers, 0.85 (0.79 to 0.9) in its evaluation: it is worse"
         in text
     )
     assert "3 windows beyond" in text
