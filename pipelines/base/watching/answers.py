@@ -74,10 +74,16 @@ class Answers:
         before = self._db.total_changes
         self._db.executemany("INSERT OR IGNORE INTO outcomes VALUES (?, ?, ?)", rows)
         heard = self._db.total_changes - before
-        there = [(file, at) for file, at in reader.places.items() if (folder / file).exists()]
-        self._db.execute("DELETE FROM files")
-        self._db.executemany("INSERT INTO files VALUES (?, ?)", there)
+        there = {file: at for file, at in reader.places.items() if (folder / file).exists()}
+        if there != places:
+            self._db.execute("DELETE FROM files")
+            self._db.executemany("INSERT INTO files VALUES (?, ?)", there.items())
         return heard
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was taken up or forgotten since it was opened."""
+        return self._db.total_changes > 0
 
     def forget(self, before: float) -> None:
         """What is older than `before`, Unix seconds."""

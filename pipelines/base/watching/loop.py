@@ -37,6 +37,7 @@ class Watcher:
         self.logs = logs or paths.request_logs
         self._known: dict[int, Reference | None] = {}
         self._evaluated: dict[int, dict[str, Figure]] = {}
+        self._joined = False
 
     def look(self) -> tuple[State, list[str], Due]:
         """(the state as it is written now, what is new in lines for people, what is due)."""
@@ -182,7 +183,11 @@ class Watcher:
             book.add(given)
             book.hear(self.paths.served(self.served) / FOLDER, self.outcome, self.card.evaluation)
             book.forget(time.time() - self.terms.outcome_days * DAY_S)
+            # The first look measures all the same: the last process may have been killed before it wrote that down.
+            if self._joined and not book.changed:
+                return None
             known = {str(version): self._measured(version, of) for version, of in book.joined().items()}
+        self._joined = True
         if known == kept.quality:
             return None
         said = []
