@@ -15,7 +15,7 @@ from pipelines.base import registry, run_record
 from pipelines.base.errors import ProjectError
 from pipelines.base.project import Evaluation
 from pipelines.base.rollout import Watch
-from pipelines.base.watching import answers, quality, state
+from pipelines.base.watching import answers, quality, state, windows
 from pipelines.base.watching.loop import Watcher
 from pipelines.base.watching.quality import Figure
 from serving.ab import feedback_command
@@ -143,7 +143,7 @@ def test_classes_and_losses_have_their_metrics_too():
     assert rmse["worse"]
 
 
-def test_an_answer_says_one_thing_or_nothing_over_every_rpc():
+def test_an_answer_says_one_thing_or_nothing_over_every_rpc(tmp_path):
     several = Evaluation(task="multiclass", label_key="k", prediction_key="p", classes=("x", "y", "z"))
     assert answers.predicted(predict([[0.25]]), BINARY) == 0.25
     assert answers.predicted(predict([0.1, 0.2]), BINARY) is None  # two rows, one outcome
@@ -165,6 +165,12 @@ def test_an_answer_says_one_thing_or_nothing_over_every_rpc():
     log, response = log_of("multi_inference_log")
     response.results.add().regression_result.regressions.add(value=2.5)
     assert answers.predicted(log, Evaluation(task="regression", label_key="y")) == 2.5
+    # Which version gave it stands in each of its results.
+    response.results[0].model_spec.version.value = 7
+    file, versions = tmp_path / "log.tfrecord", []
+    file.write_bytes(frame(log.SerializeToString()))
+    assert list(windows.rows_of(file, lambda record, log, version: versions.append(version))) == []
+    assert versions == [7]
 
 
 def test_outcomes_are_joined_with_answers_in_whichever_order_and_worse_quality_is_an_alarm(paths, tmp_path):
