@@ -37,6 +37,7 @@ from dashboards.pages import (
     tensorboard,
     training,
     tuning,
+    watches,
 )
 from dashboards.pages.site import HERE, Site
 from dashboards.readers.files import Missing
@@ -73,6 +74,7 @@ PAGES: dict[str, Page] = {
     "/lineage": models.lineage,
     "/serving": serving.serving,
     "/releases": releases.releases,
+    "/watches": watches.watches,
 }
 # A request typed into the form, a picture in base64 included; sent by a browser as it is, by others percent-encoded.
 LARGEST_INPUT = 8 << 20

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.base import production
 from pipelines.base.errors import ViaductError
-from pipelines.base.paths import Paths, python_path, working_folder
+from pipelines.base.paths import Paths, metadata_url, python_path, working_folder
 from pipelines.cli_arguments import model_argument
 
 DUE = 3
@@ -53,8 +53,9 @@ def _watch(options: argparse.Namespace) -> int:
         _say(
             watcher,
             kept,
-            [f"{a['feature']} of version {a['version']} drifted" for a in kept.alarms],
+            [_alarm(alarm) for alarm in kept.alarms],
             options.json,
+            quality=True,
         )
         return 0
     with state.alone(watcher.folder) as alone:
@@ -62,7 +63,10 @@ def _watch(options: argparse.Namespace) -> int:
             raise ViaductError(f"{name} is being watched already; its state is in {watcher.folder}.")
         while True:
             kept, said, due = watcher.look()
-            _say(watcher, kept, said, options.json)
+            # Where nobody stays to be told when something comes, it is said how things stand.
+            _say(watcher, kept, said, options.json, quality=options.once or bool(said))
+            if said:
+                _record(watcher)
             code = 0
             if due.now and (options.dry_run or options.hand_over):
                 code = DUE
@@ -75,7 +79,23 @@ def _watch(options: argparse.Namespace) -> int:
             time.sleep(options.every)
 
 
-def _say(watcher: Watcher, kept: object, said: list[str], as_json: bool) -> None:
+def _record(watcher: Watcher) -> None:
+    """In ML Metadata; where that does not answer, `viaduct lineage` will do it."""
+    from pipelines.base import metadata
+    from pipelines.base.watching import record
+
+    try:
+        record.record(metadata.store(metadata_url(watcher.paths.home)), watcher.paths)
+    except Exception as error:
+        print(f"viaduct: not recorded in ML Metadata yet: {error}", file=sys.stderr)
+
+
+def _alarm(alarm: dict[str, Any]) -> str:
+    of = f"of version {alarm['version']}"
+    return f"{alarm['feature']} {of} drifted" if "feature" in alarm else f"{alarm['metric']} {of} got worse"
+
+
+def _say(watcher: Watcher, kept: object, said: list[str], as_json: bool, *, quality: bool) -> None:
     from pipelines.base.watching.state import State
 
     assert isinstance(kept, State)
@@ -83,11 +103,13 @@ def _say(watcher: Watcher, kept: object, said: list[str], as_json: bool) -> None
     if as_json:
         told = {
             "model": watcher.served, "windows": len(kept.windows), "said": said, "reason": due.reason,
-            "held": due.held, "due": due.now,
+            "held": due.held, "due": due.now, "quality": kept.quality,
         }  # fmt: skip
         print(json.dumps(told), flush=True)
         return
     for line in said:
+        print(line, flush=True)
+    for line in watcher.quality_lines(kept) if quality else ():
         print(line, flush=True)
     if due.reason:
         print(f"due: {due.reason}" + (f"; but {due.held}" if due.held else ""), flush=True)

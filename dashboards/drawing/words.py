@@ -22,7 +22,7 @@ MARKS = {
     "AVAILABLE": ("ok", "✓"), "LOADING": ("run", "●"), "START": ("idle", "○"), "UNLOADING": ("warn", "■"),
     "END": ("idle", "–"), "down": ("bad", "✕"), "up": ("ok", "✓"),
     "promoted": ("ok", "✓"), "rolled back": ("bad", "✕"), "canary": ("run", "●"), "shadow": ("run", "●"),
-    "held": ("warn", "■"),
+    "held": ("warn", "■"), "quiet": ("ok", "✓"), "alarm": ("bad", "✕"), "beyond": ("warn", "■"),
 }  # fmt: skip
 
 

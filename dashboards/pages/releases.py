@@ -10,6 +10,7 @@ from dashboards.drawing.intervals import over_time
 from dashboards.pages.numbers import whole_number
 from dashboards.pages.site import Notes, Site
 from dashboards.readers import releases as reader
+from dashboards.readers import watches as watched
 from dashboards.readers.files import Missing
 from dashboards.readers.releases import Recorded
 from pipelines.base import production
@@ -35,7 +36,7 @@ def releases(site: Site, query: dict[str, str]) -> str:
     shown = None if chosen is None else _release(site, name, served, chosen, notes)
     rows = [_row(name, release) for release in known[:MOST]]
     return site.render("releases.html", rows=rows, name=name, shown=shown, notes=notes, nav="serving",
-                       project=production.project_of(name))  # fmt: skip
+                       project=production.project_of(name), watched=name in watched.names(site.files))  # fmt: skip
 
 
 def _served(site: Site, name: str) -> Path:

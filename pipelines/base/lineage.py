@@ -16,6 +16,7 @@ from pipelines.base.errors import ProjectError, close_match
 from pipelines.base.metadata import store
 from pipelines.base.paths import Paths, metadata_url
 from pipelines.base.summary import custom_property, span_of, tuned_in_words
+from pipelines.base.watching import record as watches
 
 OUTPUT_EVENTS = (4, 6, 7)  # OUTPUT, INTERNAL_OUTPUT, DECLARED_OUTPUT of metadata_store.proto
 INPUT_EVENTS = (3, 5, 2)  # INPUT, INTERNAL_INPUT, DECLARED_INPUT
@@ -85,12 +86,14 @@ def lineage(paths: Paths, version: str = "", served: str = "") -> dict[str, Any]
     """Everything behind one model: `version` is a pushed version's number, a Model's id, or '' for the newest.
 
     With `served` only models count that were pushed under that name. Returns {'project', 'model', 'version', 'run',
-    'trained', 'data', 'schema', 'code', 'hyperparameters', 'tuned', 'metrics', 'blessed', 'pushed', 'releases', 'tree'}
-    as JSON can hold it; `releases` are the steps by which the model server gave it traffic, which are recorded first
-    where they are not yet. Raises ProjectError for a version that is not there.
+    'trained', 'data', 'schema', 'code', 'hyperparameters', 'tuned', 'metrics', 'blessed', 'pushed', 'releases',
+    'watch', 'tree'} as JSON can hold it; `releases` are the steps by which the model server gave it traffic, `watch`
+    what was seen of its requests then; both are recorded first where they are not yet. Raises ProjectError for a
+    version that is not there.
     """
     graph = Graph(paths)
     releases.record(graph.store, paths.project)
+    watches.record(graph.store, paths)
     model = _find_model(graph, version, served)
     trainer = graph.producer(model)
     run_id = graph.context(trainer, "pipeline_run") if trainer is not None else ""
@@ -116,6 +119,7 @@ def lineage(paths: Paths, version: str = "", served: str = "") -> dict[str, Any]
         "blessed": later["blessed"],
         "pushed": later["pushed"],
         "releases": releases.of_version(graph.store, paths.project, later["pushed"]),
+        "watch": watches.of_version(graph.store, paths.project, later["pushed"]),
         "tree": _tree(graph, model, set()),
     }
 
@@ -265,6 +269,7 @@ def text(ancestry: dict[str, Any]) -> str:
         ("blessed", {True: "yes", False: "no", None: "not evaluated"}[ancestry["blessed"]]),
         ("pushed", ancestry["pushed"] or "no"),
         *(("release", line) for line in releases.lines(ancestry["releases"])),
+        *(("watch", line) for line in watches.lines(ancestry["watch"])),
     ]
     lines = [f"{ancestry['project']} model {ancestry['model']['id']}"]
     lines += [f"  {name:<11} {value}" for name, value in facts]

@@ -41,16 +41,16 @@ def record(store: Any, project: str) -> int:
     context = store.get_context_by_type_and_name("pipeline", project)
     if context is None:
         return 0
-    pushed = _pushed(store, context)
+    models = pushed(store, context)
     types = {
         STEP: store.put_execution_type(pb.ExecutionType(name=STEP)),
         JUDGEMENT: store.put_artifact_type(pb.ArtifactType(name=JUDGEMENT)),
     }
     known = {execution.name for execution in store.get_executions_by_type(STEP)}
     fresh = 0
-    for served in sorted({path.parent for path in pushed}):
+    for served in sorted({path.parent for path in models}):
         for release in journals(served):
-            model = pushed.get(served / str(release["candidate"]))
+            model = models.get(served / str(release["candidate"]))
             for number, line in enumerate(release["journal"]):
                 name = f"{project}:{served.name}:{release['number']}-{release['candidate']}:{number}"
                 if name not in known:
@@ -59,7 +59,7 @@ def record(store: Any, project: str) -> int:
     return fresh
 
 
-def _pushed(store: Any, context: Any) -> dict[Path, Any]:
+def pushed(store: Any, context: Any) -> dict[Path, Any]:
     """The PushedModel artifacts of a pipeline by the folder that they were copied to."""
     kinds = {kind.id: kind.name for kind in store.get_artifact_types()}
     found = {}
@@ -92,20 +92,21 @@ def _put(
     properties["share"].double_value = float(line.get("share") or 0)
     judgement = pb.Artifact(type_id=types[JUDGEMENT], uri=release["file"], name=name, state=pb.Artifact.LIVE)
     judgement.custom_properties["numbers"].string_value = json.dumps(line.get("judgement") or {})
-    linked = [(judgement, _event(pb.Event.OUTPUT, "judgement"))]
+    linked = [(judgement, event(pb.Event.OUTPUT, "judgement"))]
     if model is not None:
-        linked.append((model, _event(pb.Event.INPUT, "pushed_model")))
+        linked.append((model, event(pb.Event.INPUT, "pushed_model")))
     # Where somebody else recorded it in this moment, it is recorded.
     with contextlib.suppress(mlmd_errors.AlreadyExistsError):
         store.put_execution(execution, linked, [context])
 
 
-def _event(kind: int, key: str) -> Any:
+def event(kind: int, key: str) -> Any:
+    """An event of ML Metadata with the key of what went in or came out."""
     from ml_metadata.proto import metadata_store_pb2 as pb
 
-    event = pb.Event(type=kind)
-    event.path.steps.add().key = key
-    return event
+    made = pb.Event(type=kind)
+    made.path.steps.add().key = key
+    return made
 
 
 def of_version(store: Any, project: str, destination: str) -> list[dict[str, Any]]:

@@ -127,9 +127,11 @@ class Watch:
     """How the served model is looked after (`viaduct watch P`): what counts as drift, and when a new one is trained.
 
     A window is `rows` logged rows that one version answered; a feature that is beyond its bound in `windows` windows in
-    a row is an alarm. A new model is trained `on_drift`, after `new_rows` rows in new spans, or `every_hours` (None:
-    never for that reason); never within `cooldown_hours` of the last start or while a release is in flight. Columns
-    that move by themselves, as a clock or a counter, are left out by name (`without`).
+    a row is an alarm. So is a metric of the card's bars that outcomes show to be worse than in the evaluation: they are
+    called `outcome` (the label's name in the raw data unless given), and an answer waits for its own, and counts, for
+    `outcome_days`. A new model is trained `on_drift`, `on_quality`, after `new_rows` rows in new spans, or
+    `every_hours` (None: never for that reason); never within `cooldown_hours` of the last start or while a release is
+    in flight. Columns that move by themselves, as a clock or a counter, are left out by name (`without`).
     """
 
     rows: int = 1000
@@ -139,8 +141,12 @@ class Watch:
     every_hours: float | None = None
     cooldown_hours: float = 24.0
     without: tuple[str, ...] = ()
+    outcome: str = ""
+    outcome_days: float = 30.0
+    on_quality: bool = True
 
     def __post_init__(self) -> None:
+        require(self.outcome_days > 0, "Watch", "outcome_days", self.outcome_days, "a positive number")
         require(self.rows >= 20, "Watch", "rows", self.rows, "20 or more")
         require(self.windows >= 1, "Watch", "windows", self.windows, "1 or more")
         require(self.cooldown_hours >= 0, "Watch", "cooldown_hours", self.cooldown_hours, "0 or more")

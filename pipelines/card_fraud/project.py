@@ -1,6 +1,6 @@
 """The card of card_fraud: what is asked, of which data, with which hyper-parameters and bars. Facts only."""
 
-from pipelines.base.project import Bar, DataSource, Evaluation, Profile, Project, Variant
+from pipelines.base.project import Bar, DataSource, Evaluation, Profile, Project, Variant, Watch
 from pipelines.base.search import Between, OneOf, Search
 
 PROJECT = Project(
@@ -68,4 +68,6 @@ PROJECT = Project(
     schedule="@daily",
     spans="counter",
     tags=("tabular", "anomaly detection"),
+    # Time counts on from the first purchase. What was a fraud is known weeks later, when cardholders have complained.
+    watch=Watch(without=("Time",), outcome_days=60.0),
 )

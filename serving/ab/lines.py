@@ -2,7 +2,8 @@
 
 A line is a checksum (crc32, eight hex digits), a space and a JSON object. What a kill or a power cut leaves of a line
 is seen by its checksum, counted, and passed over. Files are named `<kind>-<host>~<pid>~<start>-<n>.log` and finished at
-`MOST_BYTES`. Nothing is deleted here. Standard library only.
+`MOST_BYTES`. Nothing is deleted here; who takes an old file away, as `viaduct gc` does, loses no line of a server that
+has it open: what is written stands in a file that is there. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -120,11 +121,15 @@ class Lines:
     def _write(self, place: tuple[Path, str], works: list[_Work]) -> None:
         futures = [work.done for work in works if work.done is not None]
         try:
-            writer = self._writer(place)
-            writer.file.write(b"".join(work.text for work in works))
-            writer.file.flush()
-            if futures:
-                os.fsync(writer.file.fileno())
+            while True:
+                writer = self._writer(place)
+                writer.file.write(b"".join(work.text for work in works))
+                writer.file.flush()
+                if futures:
+                    os.fsync(writer.file.fileno())
+                # Taken away in this moment: the lines are told again, which readers do not count twice.
+                if _is_there(writer):
+                    break
         except OSError as error:
             self.dropped += len(works)
             if time.monotonic() >= self._quiet_until:
@@ -145,7 +150,7 @@ class Lines:
 
     def _writer(self, place: tuple[Path, str]) -> Writer:
         writer = self._files.get(place)
-        if writer is not None and writer.file.tell() > MOST_BYTES:
+        if writer is not None and (writer.file.tell() > MOST_BYTES or not _is_there(writer)):
             writer.file.close()
             writer = None
         if writer is None:
@@ -156,21 +161,34 @@ class Lines:
         return writer
 
 
+def _is_there(writer: Writer) -> bool:
+    """Whether the open file is still the one of its name."""
+    try:
+        return os.path.samestat(os.fstat(writer.file.fileno()), os.stat(writer.path))
+    except FileNotFoundError:
+        return False
+
+
 class Reader:
     """Reads the lines of a kind in a folder; each call of `fresh` goes on where the last one ended.
 
     `torn`: lines that are not as they were written, unfinished ends of files included.
+    `places`: how much of each file has been read; given to another reader, that one goes on there.
     """
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, kind: str, places: Mapping[str, int] | None = None) -> None:
         self._folder, self._kind = folder, kind
-        self._read: dict[str, int] = {}
+        self._read: dict[str, int] = dict(places or {})
         self._broken = 0
         self._unfinished: dict[str, bool] = {}
 
     @property
     def torn(self) -> int:
         return self._broken + sum(self._unfinished.values())
+
+    @property
+    def places(self) -> dict[str, int]:
+        return dict(self._read)
 
     def fresh(self) -> Iterator[dict[str, Any]]:
         """The lines that have come since the last call, file by file."""

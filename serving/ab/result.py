@@ -20,6 +20,8 @@ from serving.release.record import Release
 
 # Looks are at so many users and whenever their number has grown by this factor: chosen before anything is known.
 FIRST_LOOK, GROWTH = 20, 1.05
+# Of a test that ended long ago.
+GONE = "no user of it is kept; its journal says how it stood when it ended"
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,11 @@ def of(release: Release, feedback: Feedback, now: float) -> Result | None:
     )
     low, high = (_finite(side[-1]) if len(at) else None for side in (looks.low, looks.high))
     p_ratio = sample_ratio(joined.first[:, 1], p)
+    known = release.in_flight or len(joined.first) > 0
     return Result(
         asked, p, arms[0], arms[1], _finite(difference[-1]) if len(at) else None, low, high,
         float(np.exp(min(looks.log_e[-1], 700.0))) if len(at) else 1.0, p_ratio,
-        _decision(asked, arms[1], low, high, p_ratio), began(release),
+        _decision(asked, arms[1], low, high, p_ratio) if known else GONE, began(release),
         tuple(
             (float(settled.at[i]), int(i) + 1, _finite(d), _finite(lower), _finite(upper))
             for i, d, lower, upper in zip(at, difference, looks.low, looks.high, strict=True)

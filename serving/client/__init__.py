@@ -21,6 +21,7 @@ not balance load over several servers: give it the address of what does.
 from serving.client.aio import AsyncClient
 from serving.client.blocking import Client
 from serving.client.results import (
+    Heads,
     ModelMetadata,
     Outputs,
     Retry,
@@ -29,6 +30,7 @@ from serving.client.results import (
     Signature,
     TensorInfo,
     Tls,
+    Values,
     VersionStatus,
 )  # fmt: skip
 from serving.client.split import Split
@@ -37,6 +39,7 @@ from serving.errors import ServingError
 __all__ = [
     "AsyncClient",
     "Client",
+    "Heads",
     "ModelMetadata",
     "Outputs",
     "Retry",
@@ -47,5 +50,6 @@ __all__ = [
     "Split",
     "TensorInfo",
     "Tls",
+    "Values",
     "VersionStatus",
 ]

@@ -11,9 +11,8 @@ from serving.client.connection import Connection
 from serving.client.over_grpc import AsyncGrpcTransport
 from serving.client.over_rest import AsyncRestTransport
 from serving.client.protocol import DEFAULT_SIGNATURE, Row, Spec, Steps, T
-from serving.client.results import ModelMetadata, Outputs, Rows, VersionStatus
+from serving.client.results import Heads, ModelMetadata, Outputs, Rows, Values, VersionStatus
 from serving.errors import ServingError, Unavailable
-from serving.wire.arrays import Array
 
 
 class AsyncClient(Connection):
@@ -81,7 +80,7 @@ class AsyncClient(Connection):
         signature: str = DEFAULT_SIGNATURE,
         key: str | None = None,
         timeout: float | None = None,
-    ) -> Array:
+    ) -> Values:
         return await self._run(
             self._protocol.regress(Spec(model, version, label), rows, signature, key), timeout
         )
@@ -96,7 +95,7 @@ class AsyncClient(Connection):
         label: str | None = None,
         key: str | None = None,
         timeout: float | None = None,
-    ) -> list[Any]:
+    ) -> Heads:
         spec = Spec(model, version, label)
         return await self._run(self._protocol.multi_inference(spec, rows, tasks, key), timeout)
 

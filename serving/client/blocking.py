@@ -14,9 +14,8 @@ from serving.client.connection import Connection
 from serving.client.over_grpc import GrpcTransport
 from serving.client.over_rest import RestTransport
 from serving.client.protocol import DEFAULT_SIGNATURE, Row, Spec, Steps, T
-from serving.client.results import ModelMetadata, Outputs, Rows, VersionStatus
+from serving.client.results import Heads, ModelMetadata, Outputs, Rows, Values, VersionStatus
 from serving.errors import DeadlineExceeded, ServingError, Unavailable
-from serving.wire.arrays import Array
 
 
 class Client(Connection):
@@ -100,7 +99,7 @@ class Client(Connection):
         signature: str = DEFAULT_SIGNATURE,
         key: str | None = None,
         timeout: float | None = None,
-    ) -> Array:
+    ) -> Values:
         """One float32 for each row."""
         return self._run(self._protocol.regress(Spec(model, version, label), rows, signature, key), timeout)
 
@@ -114,7 +113,7 @@ class Client(Connection):
         label: str | None = None,
         key: str | None = None,
         timeout: float | None = None,
-    ) -> list[Any]:
+    ) -> Heads:
         """Several heads over the same rows at once, gRPC only. tasks: ("classify" or "regress", signature);
         the result has, in that order, what `classify` and `regress` return."""
         return self._run(

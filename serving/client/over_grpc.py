@@ -16,6 +16,7 @@ from google.protobuf import text_format
 
 from serving.client.protocol import Address, Protocol, Row, Spec, Steps
 from serving.client.results import (
+    Heads,
     ModelMetadata,
     Outputs,
     Rows,
@@ -23,13 +24,13 @@ from serving.client.results import (
     Signature,
     TensorInfo,
     Tls,
+    Values,
     VersionStatus,
 )
 from serving.client.tensors import decode, dtype_name, encode, example
 from serving.errors import Internal, InvalidArgument, ServingError, Unreachable, error_of
 from serving.release.split import KEY
 from serving.wire import feedback, model_spec, protos
-from serving.wire.arrays import Array
 
 METHODS = {
     **protos.METHODS,
@@ -88,11 +89,13 @@ class GrpcProtocol(Protocol):
 
     def regress(
         self, spec: Spec, rows: Sequence[Row], signature: str, key: str | None = None
-    ) -> Steps[Array]:
+    ) -> Steps[Values]:
         message = protos.regression_pb2.RegressionRequest(input=_input(rows))
         _fill(message.model_spec, spec.check(), signature)
-        response, _ = yield GrpcCall("Regress", message, key)
-        return _regressions(response.result)
+        response, request_id = yield GrpcCall("Regress", message, key)
+        found = _regressions(response.result)
+        found.version, found.request_id = _version(response), request_id
+        return found
 
     def multi_inference(
         self,
@@ -100,7 +103,7 @@ class GrpcProtocol(Protocol):
         rows: Sequence[Row],
         tasks: Sequence[tuple[str, str]],
         key: str | None = None,
-    ) -> Steps[list[list[list[Scored]] | Array]]:
+    ) -> Steps[Heads]:
         message = protos.inference_pb2.MultiInferenceRequest(input=_input(rows))
         for method, signature in tasks:
             if method not in ("classify", "regress"):
@@ -109,13 +112,18 @@ class GrpcProtocol(Protocol):
                 )
             task = message.tasks.add(method_name=f"tensorflow/serving/{method}")
             _fill(task.model_spec, spec.check(), signature)
-        response, _ = yield GrpcCall("MultiInference", message, key)
-        return [
-            _classes(result.classification_result)
+        response, request_id = yield GrpcCall("MultiInference", message, key)
+        found = Heads(
+            Rows(_classes(result.classification_result))
             if result.HasField("classification_result")
             else _regressions(result.regression_result)
             for result in response.results
-        ]
+        )
+        # All tasks were answered by one version.
+        version = _version(response.results[0]) if response.results else None
+        for head in (found, *found):
+            head.version, head.request_id = version, request_id
+        return found
 
     def metadata(self, spec: Spec) -> Steps[ModelMetadata]:
         message = protos.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -175,8 +183,8 @@ def _classes(result: Any) -> list[list[Scored]]:
     return [[Scored(c.label, c.score) for c in row.classes] for row in result.classifications]
 
 
-def _regressions(result: Any) -> Array:
-    return np.array([item.value for item in result.regressions], dtype=np.float32)
+def _regressions(result: Any) -> Values:
+    return np.array([item.value for item in result.regressions], dtype=np.float32).view(Values)
 
 
 def _code_name(number: int) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from serving.client.protocol import Address, Protocol, Row, Spec, Steps
 from serving.client.results import (
+    Heads,
     ModelMetadata,
     Outputs,
     Rows,
@@ -25,6 +26,7 @@ from serving.client.results import (
     Signature,
     TensorInfo,
     Tls,
+    Values,
     VersionStatus,
 )
 from serving.client.tensors import dtype_name, numpy_dtype
@@ -126,10 +128,12 @@ class RestProtocol(Protocol):
 
     def regress(
         self, spec: Spec, rows: Sequence[Row], signature: str, key: str | None = None
-    ) -> Steps[Array]:
+    ) -> Steps[Values]:
         body = {"signature_name": signature, "examples": [_example_json(row) for row in rows]}
         answer = yield RestCall("POST", _path(spec.check()) + ":regress", body, key)
-        return np.array(_member(answer, "results"), dtype=np.float32)
+        found = np.array(_member(answer, "results"), dtype=np.float32).view(Values)
+        found.version, found.request_id = _told(answer)
+        return found
 
     def multi_inference(
         self,
@@ -137,7 +141,7 @@ class RestProtocol(Protocol):
         rows: Sequence[Row],
         tasks: Sequence[tuple[str, str]],
         key: str | None = None,
-    ) -> Steps[list[Any]]:
+    ) -> Steps[Heads]:
         raise _Unimplemented("The REST API has no MultiInference; use a gRPC address ('host:port').")
         yield
 

@@ -9,7 +9,9 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from serving.wire.arrays import Array
 
@@ -105,6 +107,20 @@ class Outputs(dict[str, Array]):
 
 class Rows(list[list["Scored"]]):
     """A classification: for each row its classes. `version` and `request_id` as in `Outputs`."""
+
+    version: int | None = None
+    request_id: str | None = None
+
+
+class Values(np.ndarray[Any, np.dtype[np.float32]]):
+    """A regression: one float32 for each row. `version` and `request_id` as in `Outputs`; a part of it has neither."""
+
+    version: int | None = None
+    request_id: str | None = None
+
+
+class Heads(list["Rows | Values"]):
+    """A MultiInference: what each task gives, in their order. `version` and `request_id` as in `Outputs`."""
 
     version: int | None = None
     request_id: str | None = None

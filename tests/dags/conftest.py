@@ -35,7 +35,7 @@ from tests.conftest import missing
 
 PATIENCE_S = 300.0
 PROGRAMS = Path(__file__).with_name("programs")
-COPIED = ("pipelines/base", "components", "bridges", "dags")
+COPIED = ("pipelines/base", "components", "bridges", "dags", "serving")
 
 
 def until(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:

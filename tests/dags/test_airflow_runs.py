@@ -19,6 +19,9 @@ from dags.rest import ApiError, run_path
 from pipelines.base import run_record
 from pipelines.base.errors import ViaductError
 from pipelines.base.run_folder import run_id_for
+from serving.release.folder import Folder
+from serving.release.plan import Plan
+from serving.release.record import begun
 
 PROGRAMS = Path(__file__).with_name("programs")
 pytestmark = [
@@ -303,6 +306,53 @@ def test_a_person_decides_about_the_push_where_the_card_asks_and_a_late_run_is_r
         assert "has not ended 0.000833333 h after it was due" in late[0]["cause"]
     finally:
         shutil.rmtree(asks)
+
+
+def test_a_watch_starts_a_training_whose_release_is_followed_step_by_step_to_a_persons_yes(airflow):
+    """A sixth copy of the probe, never trained, which is due every hour; the release is written as a server would."""
+    rolls = airflow.copy_probe(
+        "rolls",
+        ("Project, Variant", "Project, Release, Variant, Watch"),
+        (
+            'schedule="@daily"',
+            'schedule=None, release=Release(steps="50,100", approve=True), watch=Watch(every_hours=1)',
+        ),
+        ('spans="date"', 'spans="counter"'),
+    )
+    data = airflow.home / "data" / "rolls" / "span-1"
+    data.mkdir(parents=True)
+    (data / "rows.csv").write_text("day,value\n7,1\n")
+    try:
+        airflow.until(
+            lambda: all(map(airflow.dag, ("rolls", "rolls.release", "rolls.retraining"))), "the DAGs"
+        )
+        for dag in ("rolls", "rolls.release", "rolls.retraining"):
+            airflow.api.unpause(dag)
+        look = airflow.api.trigger("rolls.retraining", {})
+        (trained,) = airflow.until(lambda: _runs(airflow, "rolls"), "a training")
+        (followed,) = airflow.until(lambda: _runs(airflow, "rolls.release"), "a release that is followed")
+        version = int(Path(airflow.ended(trained["dag_run_id"], "rolls").pushed).name)
+        place = Folder(airflow.home / "serving" / "rolls")
+        release = begun(1, version - 1, version, Plan(shares=(0.5, 1.0)), "controller", "it was pushed")
+        tasks = f"{run_path('rolls.release', followed['dag_run_id'])}/taskInstances"
+        airflow.until(lambda: _state(airflow, f"{tasks}/begun") == "deferred", "a step without a worker")
+        place.save(release)
+        task = f"{tasks}/approval"
+        airflow.until(lambda: _state(airflow, task) == "awaiting_input", "the question")
+        asked = airflow.api.call("GET", f"{task}/-1/hitlDetails")
+        assert "May rolls's new version get all traffic?" in asked["subject"]
+        assert f"Version {version}: canary, it was pushed" in asked["body"]
+        airflow.api.call("PATCH", f"{task}/-1/hitlDetails", {"chosen_options": ["Approve"]})
+        airflow.until(lambda: place.newest().approved, "the answer in the release's record")
+        place.save(place.newest().moved("promoted", "errors are fine", step=1))
+        assert airflow.finished(followed["dag_run_id"], "rolls.release") == "success"
+        assert airflow.finished(look, "rolls.retraining") == "success"
+        states = {
+            t["task_id"]: t["state"] for t in airflow.api.tasks("rolls.release", followed["dag_run_id"])
+        }
+        assert states == dict.fromkeys(("begun", "approval", "share_50"), "success")
+    finally:
+        shutil.rmtree(rolls)
 
 
 def _state(airflow, task: str) -> str:

@@ -20,7 +20,7 @@ import pytest
 from pipelines.base import whole
 from pipelines.base.paths import CHECKOUT
 from tests.conftest import missing
-from tests.dashboards.synthetic import releases
+from tests.dashboards.synthetic import releases, watches
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHROMIUM = "/usr/bin/chromium"
@@ -179,10 +179,12 @@ def test_every_page_opens_without_complaint(
 
 
 @pytest.mark.parametrize("look", ["wide-light", "narrow-dark"])
-def test_releases_and_ab_tests_open_without_complaint(
+def test_releases_ab_tests_and_watches_open_without_complaint(
     synthetic: Any, tmp_path: Path, page_of: Any, axe: str, look: str
 ) -> None:
-    releases.add(tmp_path, synthetic.Builder(tmp_path))
+    builder = synthetic.Builder(tmp_path)
+    releases.add(tmp_path, builder)
+    watches.add(tmp_path, builder)
     command = [sys.executable, "-m", "dashboards.main", "--home", str(tmp_path), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
     assert server.stdout is not None
@@ -193,11 +195,13 @@ def test_releases_and_ab_tests_open_without_complaint(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         for name, query in (
-            ("list", ""),
-            ("release", "?model=card_fraud&release=1"),
-            ("test", "?model=card_fraud"),
+            ("list", "/releases"),
+            ("release", "/releases?model=card_fraud&release=1"),
+            ("test", "/releases?model=card_fraud"),
+            ("watches", "/watches"),
+            ("watch", "/watches?model=card_fraud"),
         ):
-            page.goto(f"{address}/releases{query}")
+            page.goto(f"{address}{query}")
             for figure in page.locator("figure.chart .plot").all():
                 figure.scroll_into_view_if_needed()
                 figure.locator(".main-svg").first.wait_for(timeout=30_000)

@@ -1,7 +1,8 @@
 """Files under HOME, and in the temporary folder, that ML Metadata knows nothing of and that nobody may need any more.
 
 Samples, checkpoints of trainings that nobody went on with, what old runs logged, copies of compiled pipelines, outputs
-of attempts that failed, logs of warm hosts, and what Beam and TensorFlow left where temporary files lie. Reads only.
+of attempts that failed, what users of served models did long ago, logs of warm hosts, and what Beam and TensorFlow left
+where temporary files lie. Reads only.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from pipelines.base import data_state, whole
+from pipelines.base import data_state, releases, whole
 from pipelines.base.forkserver import connection
 from pipelines.base.housekeeping import sizes
 from pipelines.base.housekeeping.roots import UNDER_WAY, Runs
 from pipelines.base.housekeeping.snapshot import ACTIVE, Snapshot
 from pipelines.base.leftovers import TEMPORARY
 from pipelines.base.paths import Paths
+from pipelines.base.production import project_of
 
 OVER = ("FAILED", "CANCELED")
 # Of a run's folder: what it logged, and how it was compiled. Its record stays.
@@ -27,6 +30,9 @@ OF_RUN = ("ir.json", "logs", ".code", "*.progress.json", "*.result.json")
 # Left in the temporary folder by processes that ended long ago: TensorFlow's generated modules, Beam's files.
 TEMPORARY_NAMES = ("__autograph_generated_file*.py", "beam-temp-*", "beam-pipeline-temp*", f".{TEMPORARY}.*")
 TEMPORARY_KIND = "temporary"
+# Below a served folder, as the model server calls it; and states in which a release has ended.
+FEEDBACK = ".feedback"
+ENDED = ("promoted", "rolled_back")
 TEMPORARY_AGE_S = 24 * 3600.0
 
 
@@ -43,11 +49,17 @@ class Found:
 
 
 def of_project(
-    paths: Paths, root: Path | None, snapshot: Snapshot, kept: Runs, now: float
+    paths: Paths, root: Path | None, snapshot: Snapshot, kept: Runs, now: float, outcomes_s: float = 0.0
 ) -> Iterator[Found]:
-    """What lies loose of one project; `root` holds its artifacts (None: this metadata store has none)."""
+    """What lies loose of one project; `root` holds its artifacts (None: this metadata store has none).
+
+    outcomes_s: for how long its watch waits for outcomes.
+    """
     yield from _samples(paths, kept, now)
     yield from _runs(paths, kept, now)
+    for served in sorted((paths.home / "serving").glob(f"{paths.project}*")):
+        if project_of(served.name) == paths.project:
+            yield from _feedback(served, outcomes_s, now)
     for node in sizes.children(root) if root is not None else ():
         if node.is_dir() and not node.is_symlink() and not node.name.startswith((".", "store-")):
             yield from _checkpoints(node, kept, now)
@@ -100,6 +112,36 @@ def _runs(paths: Paths, kept: Runs, now: float) -> Iterator[Found]:
             yield Found(
                 "run logs and IR", folder.name, parts, age, "an old run", kept.kept.get(folder.name, "")
             )
+
+
+def _feedback(served: Path, outcomes_s: float, now: float) -> Iterator[Found]:
+    """What servers wrote for A/B tests and watches (serving/ab). One that has such a file open misses it and goes on
+    in another."""
+    files = sorted((served / FEEDBACK).glob("*.log"))
+    began = _under_way(served) if files else None
+    for file in files:
+        age, stays = _age(file, now), ""
+        if began is not None and now - age >= began:
+            stays = "an A/B test or a release is under way"
+        elif age < outcomes_s:
+            stays = "the watch waits for outcomes so long"
+        yield Found(
+            "feedback", f"{served.name}/{FEEDBACK}/{file.name}", (file,), age, "of users of long ago", stays
+        )
+
+
+def _under_way(served: Path) -> float | None:
+    """When the release began that has not ended, Unix seconds; None for none, 0 where that cannot be read."""
+    there = list((served / releases.FOLDER).glob("*.json"))
+    known = list(releases.journals(served))
+    if len(known) < len(there):
+        return 0.0
+    if not known or not known[-1]["journal"] or known[-1]["journal"][-1].get("state") in ENDED:
+        return None
+    try:
+        return datetime.fromisoformat(known[-1]["journal"][0]["time"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return 0.0
 
 
 def _checkpoints(node: Path, kept: Runs, now: float) -> Iterator[Found]:

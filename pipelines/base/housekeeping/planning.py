@@ -148,7 +148,8 @@ def project(question: Question, name: str, store: MetadataStore | None) -> Plan:
             _artifact(question, paths, artifact, marked, plan)
     _versions(question, paths, snapshot, versions, plan)
     _leave_shared(plan)
-    for thing in loose.of_project(paths, root, snapshot, kept, question.now):
+    days = card.watch.outcome_days if card is not None and card.watch else 0.0
+    for thing in loose.of_project(paths, root, snapshot, kept, question.now, days * ages.DAY_S):
         _loose(question, paths.project, thing, plan)
     return plan
 

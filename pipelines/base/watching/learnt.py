@@ -1,4 +1,4 @@
-"""What a served version learnt from, found through its lineage: the training rows of the runs that made it."""
+"""What a served version learnt from and what its evaluation said, found through its lineage."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.base import answer, lineage
+from pipelines.base import answer, lineage, run_record
 from pipelines.base.errors import ViaductError
 from pipelines.base.paths import Paths
 from pipelines.base.project import Project
 from pipelines.base.watching.columns import columns
 from pipelines.base.watching.drift import LEAST, Reference, reference
+from pipelines.base.watching.quality import Figure
 
 SPLIT = "train"
 # Of the training rows, drawn at random: distances of windows need no more.
@@ -43,3 +44,21 @@ def of_version(card: Project, paths: Paths, served: str, version: int) -> tuple[
         *(card.watch.without if card.watch else ()),
     ]
     return reference(columns(rows), spans, without), ancestry
+
+
+def evaluated(paths: Paths, served: str, version: int) -> dict[str, Figure]:
+    """The metrics of a pushed version's evaluation, those that the gate judged with their intervals.
+
+    Raises ViaductError for a version that has no lineage.
+    """
+    ancestry = lineage.lineage(paths, str(version), served)
+    found = {name: Figure(float(value)) for name, value in ancestry["metrics"].items()}
+    for record in run_record.read_all(paths):
+        if record.run_id != ancestry["run"]:
+            continue
+        for verdict in record.verdicts:
+            name, low, high = verdict["metric"], verdict.get("low"), verdict.get("high")
+            of_all = verdict["kind"] == "bar" and not verdict["slice"]
+            if name in found and of_all and low is not None and high is not None:
+                found[name] = found[name]._replace(low=float(low), high=float(high))
+    return found

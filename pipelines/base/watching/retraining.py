@@ -1,7 +1,8 @@
 """Whether a new model is to be trained now, and why: pure; and how much new data there is.
 
-Reasons are drift, rows that no model has learnt from, and the time since the last training. A cooldown after each start
-and a release in flight, or a run, hold all of them back. A clock that went back counts as time that has passed.
+Reasons are drift, live quality, rows that no model has learnt from, and the time since the last training. A cooldown
+after each start and a release in flight, or a run, hold all of them back. A clock that went back counts as time that
+has passed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from pipelines.base.rollout import Watch
 @dataclass(frozen=True)
 class Facts:
     """now: Unix seconds. trained, started: when the last model was trained, and the last retraining begun (0: never).
-    new_rows: that arrived since. drifted: features of the live version with an alarm. running: a run of the project is
-    under way. releasing: a release is in flight, in words; "" for none.
+    new_rows: that arrived since. drifted: features of the live version with an alarm. worse: metrics in which it is
+    shown to be worse than in its evaluation. running: a run of the project is under way. releasing: a release is in
+    flight, in words; "" for none.
     """
 
     now: float
@@ -24,6 +26,7 @@ class Facts:
     started: float = 0.0
     new_rows: int = 0
     drifted: tuple[str, ...] = ()
+    worse: tuple[str, ...] = ()
     running: bool = False
     releasing: str = ""
 
@@ -49,6 +52,8 @@ def due(card: Watch, facts: Facts) -> Due:
 def _reason(card: Watch, facts: Facts) -> str:
     if card.on_drift and facts.drifted:
         return f"drift: {', '.join(facts.drifted)}"
+    if card.on_quality and facts.worse:
+        return f"quality: {', '.join(facts.worse)}"
     if card.new_rows is not None and facts.new_rows >= card.new_rows:
         return f"data: {facts.new_rows} new rows, {card.new_rows} are enough"
     hours = (facts.now - facts.trained) / 3600

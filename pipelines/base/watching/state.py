@@ -25,7 +25,10 @@ KEPT = 200
 @dataclass
 class State:
     """generation: of the waiting rows' file. done: log files that were read. streaks: by version, by feature.
-    windows, alarms: the newest, for people. started: when the last retraining was begun, Unix seconds; `reason` why.
+    windows, alarms: the newest, for people. An alarm is of a `feature` that drifted or of a `metric` that got worse.
+    quality: by version {'answers', 'outcomes', 'odd', 'metrics'}: answers with an id, those whose outcome is known, of
+    these the ones that cannot be compared, and what quality.measure makes of the rest.
+    started: when the last retraining was begun, Unix seconds; `reason` why.
     """
 
     generation: int = 0
@@ -33,13 +36,19 @@ class State:
     streaks: dict[str, dict[str, int]] = field(default_factory=dict)
     windows: list[dict[str, Any]] = field(default_factory=list)
     alarms: list[dict[str, Any]] = field(default_factory=list)
+    quality: dict[str, dict[str, Any]] = field(default_factory=dict)
     started: float = 0.0
     reason: str = ""
 
     def drifted(self, version: int | None) -> tuple[str, ...]:
         """Features of a version with an alarm."""
-        found = [a["feature"] for a in self.alarms if a["version"] == version]
+        found = [a["feature"] for a in self.alarms if a["version"] == version and "feature" in a]
         return tuple(dict.fromkeys(found))
+
+    def worse(self, version: int | None) -> tuple[str, ...]:
+        """Metrics in which a version is shown to be worse than its evaluation said, as things stand."""
+        known = self.quality.get(str(version), {}).get("metrics", [])
+        return tuple(one["metric"] for one in known if one["worse"])
 
 
 def load(folder: Path) -> State:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # Of log files in one look, so that one after a long pause ends.
 MOST_FILES = 100
 _HEAD = struct.Struct("<qd")
+Hear = Callable[[bytes, Any, int, float], None]
 
 
 class Row(NamedTuple):
@@ -47,8 +48,13 @@ class Read(NamedTuple):
     done: list[str]
 
 
-def read(logs: Path, model: str, done: list[str], waiting: list[Row], size: int) -> Read:
-    """The windows of `size` rows in the log files of `model` that are not among `done`, after the rows in `waiting`."""
+def read(
+    logs: Path, model: str, done: list[str], waiting: list[Row], size: int, hear: Hear | None = None
+) -> Read:
+    """The windows of `size` rows in the log files of `model` that are not among `done`, after the rows in `waiting`.
+
+    hear(record, PredictionLog, version, when its file ended): is told of every request on the way.
+    """
     from serving.client.log_files import log_files
 
     files = log_files(logs, model)
@@ -59,7 +65,7 @@ def read(logs: Path, model: str, done: list[str], waiting: list[Row], size: int)
         by_version.setdefault(row.version, []).append(row)
     windows = []
     for file in fresh:
-        for row in rows_of(file.path):
+        for row in rows_of(file.path, _at(hear, file.ended)):
             kept = by_version.setdefault(row.version, [])
             kept.append(row)
             if len(kept) == size:
@@ -69,7 +75,15 @@ def read(logs: Path, model: str, done: list[str], waiting: list[Row], size: int)
     return Read(windows, [row for rows in by_version.values() for row in rows], read_names)
 
 
-def rows_of(file: Path) -> Iterator[Row]:
+def _at(hear: Hear | None, ended: float) -> Callable[[bytes, Any, int], None]:
+    def heard(record: bytes, log: Any, version: int) -> None:
+        if hear is not None:
+            hear(record, log, version, ended)
+
+    return heard
+
+
+def rows_of(file: Path, heard: Callable[[bytes, Any, int], None] | None = None) -> Iterator[Row]:
     """The rows of a log file's requests; what is damaged in it is passed over with a word."""
     from serving.client import request_logs
     from serving.wire import protos
@@ -79,6 +93,8 @@ def rows_of(file: Path) -> Iterator[Row]:
             log = protos.prediction_log_pb2.PredictionLog.FromString(record)
             weight = 1 / (log.log_metadata.sampling_config.sampling_rate or 1.0)
             version = _version(log)
+            if heard is not None:
+                heard(record, log, version)
             for example in request_logs.examples(log):
                 yield Row(version, weight, example)
     except (OSError, ValueError) as error:
@@ -88,7 +104,9 @@ def rows_of(file: Path) -> Iterator[Row]:
 def _version(log: Any) -> int:
     """That answered: a request need not name one."""
     part = getattr(log, log.WhichOneof("log_type") or "predict_log")
-    for message in (part.response, part.request):
+    # Of a MultiInference all tasks were answered by one version.
+    results = list(getattr(part.response, "results", ()))
+    for message in (part.response, *results, part.request):
         spec = getattr(message, "model_spec", None)
         if spec is not None and spec.HasField("version"):
             return int(spec.version.value)

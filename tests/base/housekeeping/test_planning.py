@@ -256,3 +256,32 @@ def test_rows_of_a_sample_have_no_retention(world: World, monkeypatch: pytest.Mo
     world.run(data=str(sample))
     _retained(monkeypatch, 1, "none")
     assert world.going() == set()
+
+
+def test_what_users_did_long_ago_goes_and_what_a_test_or_the_watch_needs_stays(world: World) -> None:
+    world.run()
+    served = world.paths.served("card_fraud.sample")
+    folder = served / ".feedback"
+    folder.mkdir(parents=True)
+    for name, days in (("seen-h~1~2-0.log", 1.0), ("outcomes-h~1~2-1.log", 20.0)):
+        (folder / name).write_text("")
+        os.utime(folder / name, (time.time() - days * DAY,) * 2)
+
+    def gone(later: float) -> list[str]:
+        return sorted(Path(t.name).name for t in world.look(later=later).going if t.kind == "feedback")
+
+    # card_fraud's watch waits 60 days for outcomes.
+    assert gone(35 * DAY) == []
+    assert gone(45 * DAY) == ["outcomes-h~1~2-1.log"]
+    assert gone(70 * DAY) == ["outcomes-h~1~2-1.log", "seen-h~1~2-0.log"]
+    place = served / ".release" / "releases"
+    place.mkdir(parents=True)
+    began = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 5 * DAY))
+    record = {"number": 1, "baseline": 1, "candidate": 2, "journal": [{"time": began, "state": "canary"}]}
+    (place / "0001-2.json").write_text(json.dumps(record))
+    assert gone(70 * DAY) == ["outcomes-h~1~2-1.log"]
+    (place / "0001-2.json").write_text("{")
+    assert gone(70 * DAY) == []
+    record["journal"].append({"time": began, "state": "promoted"})
+    (place / "0001-2.json").write_text(json.dumps(record))
+    assert len(gone(70 * DAY)) == 2

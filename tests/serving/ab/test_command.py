@@ -48,6 +48,10 @@ def test_a_test_is_a_release_that_stands_at_its_share_until_somebody_ends_it(sho
     assert shop.ab("--stop") == 0
     assert shop.folder.newest().state == "rolled_back"
     assert "no difference is shown yet" in shop.folder.newest().journal[-1]["why"]
+    # As of a test whose files went long ago.
+    capsys.readouterr()
+    assert shop.ab() == 0
+    assert "no user of it is kept" in capsys.readouterr().out
 
 
 def test_a_difference_is_shown_with_its_interval_and_the_better_version_is_promoted(shop, capsys):

@@ -92,3 +92,34 @@ def test_who_waits_for_the_disk_hears_that_it_failed(tmp_path):
     with pytest.raises(OSError, match="stopping"):
         writer.put(tmp_path, "kind", [{"n": 1}], durable=True).result()
     assert writer.dropped == 2 and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_that_is_taken_away_costs_a_writer_no_line(tmp_path, monkeypatch):
+    """`viaduct gc` renames old files, between writes or in the middle of one."""
+    trash = tmp_path / "trash"
+    trash.mkdir()
+
+    def take_away():
+        for file in (tmp_path / "f").glob("*.log"):
+            file.rename(trash / file.name)
+
+    def told():
+        return sorted({value["n"] for value in Reader(tmp_path / "f", "kind").fresh()})
+
+    writer = Lines()
+    writer.put(tmp_path / "f", "kind", [{"n": 1}], durable=True).result(60)
+    take_away()
+    writer.put(tmp_path / "f", "kind", [{"n": 2}], durable=True).result(60)
+    assert told() == [2]
+    fsync = os.fsync
+
+    def taken(number, left=[1]):  # noqa: B006 - counts down
+        fsync(number)
+        if left and left.pop():
+            take_away()
+
+    monkeypatch.setattr(lines.os, "fsync", taken)
+    writer.put(tmp_path / "f", "kind", [{"n": 3}], durable=True).result(60)
+    writer.close()
+    assert told() == [3]
+    assert sorted(value["n"] for value in Reader(trash, "kind").fresh()) == [1, 2, 3]

@@ -80,3 +80,32 @@ def test_a_server_that_keeps_nothing_gives_no_ids(models_root):
         for address in (server.url, server.grpc_address):
             with Client(address) as client:
                 assert client.predict("m", X).request_id is None
+
+
+@pytest.mark.slow
+def test_every_rpc_gives_its_id_over_both_wires_and_in_the_log(models_root, tmp_path):
+    flags = [f"--model_base_path={models_root / 'examples'}", "--model_name=m", "--rest_api_num_threads=1"]
+    logs = [f"--request_log_dir={tmp_path}", "--request_log_rate=1"]
+    row = [{"x": [1.0, 2.0, 3.0]}]
+    ids: dict[str, str] = {}
+    with ServerProcess(*flags, *logs) as server:
+        with Client(server.url) as rest, Client(server.grpc_address) as over_grpc:
+            for client, wire in ((rest, "rest"), (over_grpc, "grpc")):
+                for kind, answer in (
+                    ("classify_log", client.classify("m", row)),
+                    ("regress_log", client.regress("m", row, signature="regress")),
+                ):
+                    assert answer.version == 1
+                    ids[answer.request_id] = kind
+                assert answer.tolist() == [6.0], wire
+                assert answer[:1].request_id is None
+            heads = over_grpc.multi_inference(
+                "m", row, [("classify", "serving_default"), ("regress", "regress")]
+            )
+            ids[heads.request_id] = "multi_inference_log"
+            assert {(one.version, one.request_id) for one in (heads, *heads)} == {(1, heads.request_id)}
+        server.process.terminate()
+        server.process.wait(30)
+    assert None not in ids
+    assert len(ids) == 5
+    assert {request_id: log.WhichOneof("log_type") for request_id, log in with_ids(tmp_path, "m")} == ids
