@@ -54,6 +54,7 @@ def define_run(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from pipelines.base import answer, check, data, live, runner
+    from pipelines.base.forkserver import client
 
     check.refuse(registry.known(options.project))
     card, paths = registry.get(options.project), Paths.of(options.project)
@@ -63,6 +64,8 @@ def _run(options: argparse.Namespace) -> int:
     view = live.PlainView(console) if options.plain else live.view_for(console)
     server: answer.EarlyServer | None = None
     with contextlib.ExitStack() as ended:
+        if not options.no_host:
+            ended.enter_context(client.beginning(paths.home))
         with view:
             raw = data.locate(card, paths, settings, view.say)
             settings = dataclasses.replace(settings, data=str(raw))

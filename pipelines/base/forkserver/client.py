@@ -6,6 +6,7 @@ function call in a forked child. Nothing here waits for ever for a host that doe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,28 @@ def socket_path(home: Path) -> Path:
     return home / "host" / f"{digest.hexdigest()[:12]}.sock"
 
 
+# Hosts that `beginning` has started and nobody has asked for yet.
+_begun: dict[Path, subprocess.Popen[bytes]] = {}
+
+
+@contextlib.contextmanager
+def beginning(home: Path) -> Iterator[None]:
+    """Where no host runs, lets one warm up beside what the block does before it calls `ensure`.
+
+    One that is still warming up when the block is left without that is ended. Raises as `ensure` does.
+    """
+    path = socket_path(home)
+    home_folder.make(home, path.parent)
+    if not owner_of(path):
+        _begun[path] = _spawn(path)
+    try:
+        yield
+    finally:
+        process = _begun.pop(path, None)
+        if process is not None and not answers(path):
+            _end(process)
+
+
 def ensure(home: Path, waiting: Callable[[float], None] | None = None) -> Path:
     """The socket of a host that answers, started if need be; `waiting(seconds)` is called while it warms up.
 
@@ -97,7 +120,7 @@ def ensure(home: Path, waiting: Callable[[float], None] | None = None) -> Path:
     """
     path = socket_path(home)
     home_folder.make(home, path.parent)
-    spawned: list[subprocess.Popen[bytes]] = []
+    spawned = [_begun.pop(path)] if path in _begun else []
     try:
         return _answering(path, spawned, waiting)
     except KeyboardInterrupt:

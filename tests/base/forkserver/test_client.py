@@ -64,6 +64,42 @@ def test_ctrl_c_while_a_host_warms_up_ends_what_was_started(
     assert connection.owner_of(client.socket_path(tmp_path)) == 0
 
 
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """What the client starts as hosts, which import nothing."""
+    started: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(client, "_spawn", lambda path: started.append(start(path.parents[1])) or started[-1])
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_host_that_was_begun_is_the_one_that_is_asked_for(
+    home: Path, spawned: list[subprocess.Popen[bytes]], request_for: Requests
+) -> None:
+    with client.beginning(home):
+        assert len(spawned) == 1
+        path = client.ensure(home)
+    assert Call(path, request_for("answer", number=3)).wait() == 3
+    with client.beginning(home):
+        assert client.ensure(home) == path
+    assert len(spawned) == 1
+
+
+def test_a_host_that_nobody_asked_for_goes_while_it_warms_up(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(
+        client, "_spawn", lambda path: started.append(subprocess.Popen(["sleep", "60"])) or started[-1]
+    )
+    with pytest.raises(ProjectError), client.beginning(home):
+        raise ProjectError("the data are no data")
+    (warming_up,) = started
+    assert warming_up.poll() is not None
+
+
 def test_a_stopped_host_whose_queue_is_full_is_named_too(
     home: Path, stopped: subprocess.Popen[bytes], request_for: Requests
 ) -> None:
