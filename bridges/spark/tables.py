@@ -53,7 +53,7 @@ def read(session: SparkSession, source: str, model: ModelAt, format_name: str = 
     with told():
         if format_of(path, format_name) == "parquet":
             return session.read.parquet(str(path))
-        header = _header(path)
+        header = header_of(path)
         types = ", ".join(f"`{name}` {_type(name, model)}" for name in header)
         # FAILFAST: a value that is no number is an error with its line, not a missing value.
         return session.read.csv(str(path), schema=types, header=True, mode="FAILFAST", enforceSchema=False)
@@ -64,7 +64,8 @@ def _type(name: str, model: ModelAt) -> str:
     return _TYPES.get(known[name].kind, "bigint") if name in known else "string"
 
 
-def _header(path: Path) -> list[str]:
+def header_of(path: Path) -> list[str]:
+    """The columns that the first line of a CSV file, or of a folder's first, names. Raises BridgeError."""
     files = (
         [path]
         if path.is_file()
@@ -74,7 +75,7 @@ def _header(path: Path) -> list[str]:
         raise BridgeError(f"{path} holds no file.")
     opened = gzip.open if files[0].suffix == ".gz" else open
     try:
-        with opened(files[0], "rt", encoding="utf-8", newline="") as file:
+        with opened(files[0], "rt", encoding="utf-8-sig", newline="") as file:
             names = next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError) as error:
         raise BridgeError(f"{files[0]} cannot be read as CSV in UTF-8: {error}") from None
