@@ -141,6 +141,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "bridges.errors",
         "bridges.warehouse",
         "bridges.spark.driver",
+        "bridges.spark.encoding",
+        "bridges.spark.parsing",
         "bridges.spark.training",
         *TFX,
         *LEARNING,
