@@ -74,8 +74,7 @@ def main_score(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def main_stream(argv: Sequence[str] | None = None) -> int:
-    """`viaduct stream`: runs until it is interrupted, or with --once until all that is there is through."""
+def _stream_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="viaduct stream",
         description="Score a stream of files, or a table's new rows, with a project's newest model into a database.",
@@ -115,7 +114,12 @@ def main_stream(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="", metavar="DIR", help="(HOME/streams/P/...)")
     parser.add_argument("--master", default="local[2]", help="local[N] or spark://HOST:PORT (local[2])")
     parser.add_argument("--once", action="store_true", help="end when all that is there is through")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def main_stream(argv: Sequence[str] | None = None) -> int:
+    """`viaduct stream`: runs until it is interrupted, or with --once until all that is there is through."""
+    options = _stream_options().parse_args(argv)
 
     from bridges.spark import session, streaming
     from bridges.warehouse import address

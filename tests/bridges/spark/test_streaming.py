@@ -45,22 +45,33 @@ streaming.wait(streaming.start(spark, stream, once=True))
 """
 
 
-@pytest.fixture
-def database(monkeypatch):
-    """(the address, a function that gives a statement's rows)."""
+@pytest.fixture(scope="module")
+def server():
     with temporary_cluster() as cluster:
-        monkeypatch.setenv(address.PASSWORD, "of-mlmd")
-        at = f"postgresql://mlmd@127.0.0.1:{cluster.port}/mlmd"
+        yield f"postgresql://mlmd@127.0.0.1:{cluster.port}/mlmd"
 
-        def ask(statement: str) -> list[tuple]:
-            with contextlib.closing(address.connect(at)) as connection, connection.cursor() as cursor:
-                try:
-                    cursor.execute(statement)
-                except psycopg2.errors.UndefinedTable:
-                    return []
-                return cursor.fetchall()
 
-        yield at, ask
+@pytest.fixture
+def database(server, monkeypatch):
+    """(the address of an empty database, a function that gives a statement's rows)."""
+    monkeypatch.setenv(address.PASSWORD, "of-mlmd")
+    execute(server, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+
+    def ask(statement: str) -> list[tuple]:
+        with contextlib.closing(address.connect(server)) as connection, connection.cursor() as cursor:
+            try:
+                cursor.execute(statement)
+            except psycopg2.errors.UndefinedTable:
+                return []
+            return cursor.fetchall()
+
+    return server, ask
+
+
+def execute(at: str, *statements: str) -> None:
+    with contextlib.closing(address.connect(at)) as connection, connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def deliver(folder: Path, number: int) -> None:
@@ -152,12 +163,6 @@ def test_a_driver_killed_at_random_points_loses_no_event_and_writes_none_twice(d
     by_batch = ask(f"SELECT count(DISTINCT model_version) FROM {every} GROUP BY id / {ROWS}")
     assert set(by_batch) == {(1,)}
     assert ask("SELECT relname FROM pg_class WHERE relname LIKE 'viaduct_staged%'") == []
-
-
-def execute(at: str, *statements: str) -> None:
-    with contextlib.closing(address.connect(at)) as connection, connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 @pytest.mark.timeout(600)
