@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridges.errors import BridgeError
 from bridges.warehouse import address as addresses
+from bridges.warehouse import dialects
 from bridges.warehouse.query import BOOL, BYTES, FLOAT, INT, Column
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ def batches(
     place. Raises BridgeError: the connection broke, the statement was ended, a value is not of its kind."""
     from pyarrow import ArrowInvalid
 
+    if isinstance(cursor, dialects.Reader):
+        with addresses.told(address, "reading the rows"):
+            yield from cursor.batches(query, columns, dict(kinds or {}))
+        return
     reading, writing = os.pipe()
     failed: list[BaseException] = []
 
