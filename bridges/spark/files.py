@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # As `spark.sql.files.maxPartitionBytes`.
 PART_BYTES = 128 << 20
-BATCH_ROWS = 65_536
+# Few enough for a processor's cache, and a block by default.
+BATCH_ROWS = 4096
 # Each costs the driver a look at its last bytes.
 MOST_FILES = 1000
 Groups = tuple[str, tuple[int, ...]]

@@ -82,7 +82,15 @@ class _Source:
         self._pipe, self._stopped, self._over = pipe, stopped, False
 
     def read(self, size: int) -> bytes:
-        return b"" if self._over else self._pipe.read(size) or b""
+        """As many bytes as are asked for, but for the end: a pipe gives 64 kB, and each answer becomes a batch."""
+        chunks: list[bytes] = []
+        while size > 0 and not self._over:
+            chunk = self._pipe.read(size)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            size -= len(chunk)
+        return b"" if self._over else b"".join(chunks)
 
     def stop(self) -> None:
         self._over = True
