@@ -179,6 +179,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pyspark",
         "py4j",
         "psycopg2",
+        "vertica_python",
     ),
     "bridges.errors": ("-", f"{B}.errors"),
     # Airflow's files never see TFX or TensorFlow.
