@@ -145,5 +145,7 @@ def sentence(text: str) -> str:
     if match is not None:
         return match["text"].strip()
     causes = re.findall(r"^(?:Caused by|Exception): .*|^\w*(?:Error|Exception): .*", text, re.M)
-    line = causes[-1] if causes else next(filter(None, text.splitlines()), text)
+    # Py4J's own first line says which method it was.
+    lines = [line for line in text.splitlines() if line and not line.startswith("An error occurred while")]
+    line = causes[-1] if causes else next(iter(lines), text).removeprefix(": ")
     return f"Spark failed: {line.removeprefix('Caused by: ').strip()[:600]}"
