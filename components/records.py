@@ -23,6 +23,9 @@ from components.columns.writing import ColumnFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Rows that are encoded at once.
+ENCODED_BYTES = 1 << 29
+
 __all__ = ["Encoder", "RecordFile", "ShardWriter", "framed", "is_remote", "publish"]
 
 
@@ -205,51 +208,32 @@ class Encoder:
     and floats are 32 bits.
     """
 
-    def __init__(self) -> None:
-        from tfx_bsl.coders import example_coder
-
-        self._encoder = example_coder.RecordBatchToExamplesEncoder()
-
     def encode(self, batch: pa.RecordBatch) -> list[bytes]:
         """`batch`: as `lists.as_lists` gives it."""
-        import pyarrow as pa
 
-        columns = [
-            pa.nulls(len(column), pa.list_(pa.binary())) if pa.types.is_null(column.type) else column
-            for column in batch.columns
-        ]
-        names = batch.schema.names
-        gaps = [n for n, c in enumerate(columns) if c.null_count and pa.types.is_large_list(c.type)]
-        if not gaps:
-            return self._encoder.encode(pa.RecordBatch.from_arrays(columns, names))
-        # tfx_bsl would write a feature without a kind: each such column is encoded by itself, for the rows it has.
-        whole = [n for n in range(len(columns)) if n not in gaps]
-        bodies: list[list[bytes]] = [[] for _ in range(batch.num_rows)]
-        if whole:
-            part = pa.RecordBatch.from_arrays([columns[n] for n in whole], [names[n] for n in whole])
-            bodies = [[_features(example)] for example in self._encoder.encode(part)]
-        for n in gaps:
-            rows = columns[n].is_valid().to_numpy(zero_copy_only=False).nonzero()[0].tolist()
-            if rows:
-                part = pa.RecordBatch.from_arrays([columns[n].drop_null()], [names[n]])
-                for row, example in zip(rows, self._encoder.encode(part), strict=True):
-                    bodies[row].append(_features(example))
-        return [_example(b"".join(parts)) for parts in bodies]
+        from bridges.spark.encoding import encode
+        from bridges.spark.parsing import Feature
+
+        if not batch.num_columns or not batch.num_rows:
+            return [b""] * batch.num_rows
+        if batch.nbytes > ENCODED_BYTES and batch.num_rows > 1:
+            # Arrow counts the bytes of a column with 31 bits.
+            half = batch.num_rows // 2
+            return self.encode(batch.slice(0, half)) + self.encode(batch.slice(half))
+        columns = dict(zip(batch.schema.names, map(lists.single, batch.columns), strict=True))
+        features = [Feature(name, _kind(column.type), None, False) for name, column in columns.items()]
+        encoded: list[bytes] = encode(columns, features).tolist()
+        return encoded
 
 
-def _features(example: bytes) -> bytes:
-    """The features of a serialised tf.Example that holds nothing else: what follows its tag and length."""
-    place = 1
-    while example[place] & 0x80:
-        place += 1
-    return example[place + 1 :]
+def _kind(kind: pa.DataType) -> str:
+    """The kind of list that a tf.Example holds a column's values in."""
+    import pyarrow as pa
 
+    from bridges.spark.parsing import BYTES, FLOAT, INT64
 
-def _example(features: bytes) -> bytes:
-    """The inverse of `_features`; entries of a map are fields that stand one after the other in any order."""
-    size, length = len(features), bytearray()
-    while size > 0x7F:
-        length.append(size & 0x7F | 0x80)
-        size >>= 7
-    length.append(size)
-    return b"\n" + bytes(length) + features
+    while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    if pa.types.is_integer(kind):
+        return INT64
+    return FLOAT if pa.types.is_floating(kind) else BYTES

@@ -53,12 +53,15 @@ def define_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bridges.spark import session
     from pipelines.base import answer, check, data, live, runner
     from pipelines.base.forkserver import client
 
     check.refuse(registry.known(options.project))
     card, paths = registry.get(options.project), Paths.of(options.project)
     settings = run_settings(card, options)
+    if settings.engine:
+        session.check(settings.engine)
     home.make(paths.home)
     console = output.console()
     view = live.PlainView(console) if options.plain else live.view_for(console)
@@ -217,6 +220,12 @@ def settings_arguments(parser: argparse.ArgumentParser, *, data: bool = True) ->
     parser.add_argument(
         "--workers", type=number(1, ""), default=None, metavar="N", help="how many train together there (2)"
     )
+    parser.add_argument(
+        "--engine",
+        default="",
+        metavar="spark",
+        help="make tables with Spark: spark (on this machine) or spark://HOST:7077",
+    )
     csv_arguments(parser)
 
 
@@ -232,6 +241,7 @@ def run_settings(card: Project, options: argparse.Namespace) -> Settings:
         span=options.span,
         beam_args=tuple(options.beam_arg),
         **_spark(card, options),
+        engine=_engine(card, options),
     )
 
 
@@ -259,6 +269,22 @@ def _spark(card: Project, options: argparse.Namespace) -> dict[str, Any]:
             "can share."
         )
     return {"spark": options.spark, "workers": options.workers or 2}
+
+
+def _engine(card: Project, options: argparse.Namespace) -> str:
+    """The Spark master of `--engine`; refused where the project's pipeline makes nothing there."""
+    if not options.engine:
+        return ""
+    text = (project_folder(card.name) / "pipeline.py").read_text(encoding="utf-8")
+    if "settings.engine" not in text:
+        raise ViaductError(
+            f"--engine has no meaning for {card.name}: its pipeline.py makes no table on Spark."
+        )
+    if options.engine == "spark":
+        return "local[*]"
+    if not options.engine.startswith("spark://"):
+        raise ViaductError(f"--engine is {options.engine!r}; expected spark or spark://HOST:7077.")
+    return str(options.engine)
 
 
 def _csv(card: Project, options: argparse.Namespace) -> dict[str, Any]:

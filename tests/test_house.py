@@ -39,7 +39,7 @@ WIRE = ("serving.errors", "serving.wire", "google", "numpy")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipelines": ("-",),
     "pipelines.__main__": ("-", "pipelines.cli"),
-    "pipelines.cli*": ("-", B, "pipelines.cli*", "rich"),
+    "pipelines.cli*": ("-", B, "pipelines.cli*", "bridges.spark.session", "rich"),
     "pipelines.base": ("components", "bridges.warehouse", "numpy", "rich", "google", "absl", *TFX, *LEARNING),
     "pipelines.base.errors": ("-",),
     "pipelines.base.whole": ("-",),
@@ -123,6 +123,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipelines.*.project": ("-", *CARDS),
     "pipelines.traffic_signs.project": ("-", *CARDS, "pipelines.traffic_signs.signs"),
     "pipelines.speech_commands.project": ("-", *CARDS, "pipelines.speech_commands.words"),
+    "pipelines.customer_spending.spark_tables": (
+        B,
+        "pipelines.customer_spending",
+        "bridges.errors",
+        "bridges.spark.session",
+        "bridges.spark.windows",
+        "pyarrow",
+    ),
     # The client of a stream asks a running server, as `viaduct predict` does.
     "pipelines.speech_commands.streaming": (B, "pipelines.speech_commands", "serving.client", "numpy"),
     # An emulator of games, in processes that know nothing of TensorFlow.
@@ -139,6 +147,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "bridges.errors",
         "bridges.warehouse",
         "bridges.spark.driver",
+        "bridges.spark.encoding",
+        "bridges.spark.parsing",
         "bridges.spark.training",
         *TFX,
         *LEARNING,
@@ -175,6 +185,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pyspark",
         "py4j",
         "psycopg2",
+        "vertica_python",
     ),
     "bridges.errors": ("-", f"{B}.errors"),
     # Airflow's files never see TFX or TensorFlow.

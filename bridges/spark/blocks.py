@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridges.errors import BridgeError
-from bridges.spark import checking, steps, tensors
+from bridges.spark import checking, files, steps, tensors
 from bridges.spark.models import ModelAt
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
 
     from serving.wire.arrays import Array
 
@@ -81,9 +82,41 @@ def _mapped(step: steps.Step, frame: DataFrame, trim: bool, block_rows: int, blo
         checking.check_no_overwriting(step.fields, frame.schema)
     schema = StructType([*(() if trim else frame.schema.fields), *step.fields])
     work = functools.partial(answered, step, trim, block_rows, block_bytes)
+    return over(frame, step.columns if trim else frame.columns, work, schema, block_bytes)
+
+
+Batches = Iterable["pa.RecordBatch"]
+
+
+def over(
+    frame: DataFrame,
+    columns: Sequence[str],
+    work: Callable[[Batches], Iterator[pa.RecordBatch]],
+    schema: StructType | str,
+    block_bytes: int = BLOCK_BYTES,
+) -> DataFrame:
+    """What `work` gives for the columns' batches, partition by partition; workers read Parquet themselves (`files`)."""
+    # A step of no column still wants to know how many rows there are.
+    parts = files.parts_of(frame) if columns else None
+    if parts is not None:
+        count = len(parts.tasks)
+        numbers = frame.sparkSession.range(0, count, 1, max(1, count))
+        return numbers.mapInArrow(
+            functools.partial(_from_files, work, parts, tuple(columns), block_bytes), schema
+        )
     # What is not needed does not leave the JVM.
-    given = frame.select(*map(_quoted, step.columns)) if trim else frame
+    given = frame if list(columns) == frame.columns else frame.select(*map(_quoted, columns))
     return given.mapInArrow(work, schema)
+
+
+def _from_files(
+    work: Callable[[Batches], Iterator[pa.RecordBatch]],
+    parts: files.Parts,
+    columns: tuple[str, ...],
+    block_bytes: int,
+    numbers: Iterator[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    yield from work(files.batches(parts, columns, block_bytes, numbers))
 
 
 def _check_bounds(block_rows: int, block_bytes: int) -> None:

@@ -26,21 +26,23 @@ _FIRST = (
     b"\x0a"  # field 1, length-delimited: the list's values, the map's entry, the entry's key, the features
 )
 _SECOND = b"\x12"  # field 2: the entry's value
-_MOST_VARINT = 10
 
 
 def encode(columns: Mapping[str, pa.Array], features: Sequence[Feature]) -> Array:
     """An object array of bytes, a tf.Example per row. `columns` holds an array for each feature, of its kind: numbers
-    or texts, or lists of them; lists of lists are flattened. Raises BridgeError for other types, and for no feature.
+    or texts, or lists of them; lists of lists are flattened. A column of type null is a feature without a kind in
+    every row. Raises BridgeError for other types, and for no feature.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    pieces: list[pa.Array] = []
+    pieces: list[pa.Array | pa.Scalar] = []
     for feature in features:
         pieces += _entry(feature, columns[feature.name])
     if not pieces:
         raise BridgeError("A tf.Example needs at least one feature.")
+    if not any(isinstance(piece, pa.Array) for piece in pieces):
+        pieces[0] = pa.array([pieces[0].as_py()] * len(columns[features[0].name]), pa.binary())
     replaced = {"null_handling": "replace", "null_replacement": ""}
     inside = pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.binary()), **replaced)
     heads = _heads(pc.binary_length(inside), lambda length: _FIRST + _varint(length))
@@ -48,11 +50,16 @@ def encode(columns: Mapping[str, pa.Array], features: Sequence[Feature]) -> Arra
     return rows.to_numpy(zero_copy_only=False)
 
 
-def _entry(feature: Feature, column: pa.Array) -> list[pa.Array]:
-    """The map's entry of one feature as arrays to be joined: what stands before the values, and the values."""
+def _entry(feature: Feature, column: pa.Array) -> list[pa.Array | pa.Scalar]:
+    """The map's entry of one feature to be joined: what stands before the values, and the values. What is the same in
+    every row is a scalar."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    name = feature.name.encode()
+    key = _FIRST + _varint(len(name)) + name + _SECOND
+    if pa.types.is_null(column.type):
+        return [pa.scalar(_FIRST + _varint(len(key) + 1) + key + b"\0", pa.binary())]
     values, offsets = _flat(column, feature)
     if feature.kind == BYTES and offsets is not None:
         elements = _text_elements(values)
@@ -60,8 +67,6 @@ def _entry(feature: Feature, column: pa.Array) -> list[pa.Array]:
         packed = False
     else:
         payload, packed = _payload(feature.kind, values, offsets), True
-    name = feature.name.encode()
-    key = _FIRST + _varint(len(name)) + name + _SECOND
 
     def head(length: int) -> bytes:
         values_head = _FIRST + _varint(length) if packed else b""
@@ -71,7 +76,12 @@ def _entry(feature: Feature, column: pa.Array) -> list[pa.Array]:
         value_head = key + _varint(in_feature)
         return _FIRST + _varint(len(value_head) + in_feature) + value_head + list_head + values_head
 
-    heads = _heads(pc.binary_length(payload), head)
+    lengths = pc.binary_length(payload)
+    if not column.null_count and len(payload):
+        bounds = pc.min_max(lengths).as_py()
+        if bounds["min"] == bounds["max"]:
+            return [pa.scalar(head(bounds["min"]), pa.binary()), payload]
+    heads = _heads(lengths, head)
     if column.null_count:
         there = column.is_valid()
         nothing = pa.scalar(None, pa.binary())
@@ -157,10 +167,15 @@ def _varints(numbers: Array) -> tuple[Array, Array]:
     rest = np.ascontiguousarray(numbers, np.int64).view(np.uint64)
     if not len(rest):
         return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    shifts = np.arange(_MOST_VARINT, dtype=np.uint64) * np.uint64(7)
-    groups = (rest[:, None] >> shifts[None, :]).astype(np.uint8) & 0x7F
-    lengths = _MOST_VARINT - np.argmax((groups != 0)[:, ::-1], axis=1)
-    lengths[rest == 0] = 1
-    place = np.arange(_MOST_VARINT)
-    groups |= np.where(place < lengths[:, None] - 1, 0x80, 0).astype(np.uint8)
+    # As many as the largest needs.
+    most = max(1, -(-int(rest.max()).bit_length() // 7))
+    if most == 1:
+        return rest.astype(np.uint8), np.arange(len(rest) + 1)
+    place = np.arange(most)
+    groups = (rest[:, None] >> (place * 7).astype(np.uint64)).astype(np.uint8)
+    lengths = np.ones(len(rest), np.int64)
+    for more in range(1, most):
+        lengths += rest >= np.uint64(1 << 7 * more)
+    groups &= 0x7F
+    groups |= np.where(place < lengths[:, None] - 1, np.uint8(0x80), np.uint8(0))
     return groups[place < lengths[:, None]], np.concatenate(([0], np.cumsum(lengths)))

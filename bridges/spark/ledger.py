@@ -25,17 +25,20 @@ EVENT_TIME = "event_time"
 _TABLE = f"""CREATE TABLE IF NOT EXISTS {BATCHES} (
     query text, batch bigint, model text NOT NULL, version bigint NOT NULL, late_before timestamptz,
     begun timestamptz NOT NULL DEFAULT now(), closed timestamptz, rows bigint, late bigint, latest timestamptz,
-    PRIMARY KEY (query, batch))"""
+    plan text, PRIMARY KEY (query, batch))"""
+# Of books that are older than plans.
+_PLAN = f"ALTER TABLE {BATCHES} ADD COLUMN IF NOT EXISTS plan text"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One batch: the version that scores it, the moment before which its rows are late (None: none is), and whether
-    its rows are in already."""
+    """One batch: the version that scores it, the moment before which its rows are late (None: none is), whether
+    its rows are in already, and which rows they are, where the source does not keep that itself."""
 
     version: int
     late_before: datetime.datetime | None
     closed: bool
+    plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Ledger:
             # Two queries that start at once would both find nothing.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('viaduct streams', 0))")
             cursor.execute(_TABLE)
+            cursor.execute(
+                "SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'plan'", (BATCHES,)
+            )
+            if cursor.fetchone() is None:
+                cursor.execute(_PLAN)
             for name in (self.table, self.late_table):
                 cursor.execute(f"CREATE TABLE IF NOT EXISTS {quoted_table(name)} ({columns})")
                 cursor.execute(f"SELECT * FROM {quoted_table(name)} LIMIT 0")
@@ -69,17 +77,29 @@ class Ledger:
                         f"{', '.join(schema.names)}. Name another (--table)."
                     )
 
-    def begin(self, batch: int, model: str, version: int) -> Entry:
-        """The batch's entry, made now with `version` if it has none."""
+    def last(self) -> tuple[int, str, bool] | None:
+        """(number, plan, whether it is closed) of the last batch that was begun."""
+        with self._cursor("looking for the last batch") as cursor:
+            cursor.execute(
+                f"SELECT batch, coalesce(plan, ''), closed IS NOT NULL FROM {BATCHES} WHERE query = %s "
+                "ORDER BY batch DESC LIMIT 1",
+                (self.query,),
+            )
+            found: tuple[int, str, bool] | None = cursor.fetchone()
+            return found
+
+    def begin(self, batch: int, model: str, version: int, plan: str = "") -> Entry:
+        """The batch's entry, made now with `version` and `plan` if it has none."""
         with self._cursor(f"entering batch {batch}") as cursor:
             cursor.execute(
-                f"INSERT INTO {BATCHES} (query, batch, model, version, late_before) SELECT %s, %s, %s, %s, "
+                f"INSERT INTO {BATCHES} (query, batch, model, version, plan, late_before) SELECT %s, %s, %s, %s, %s, "
                 f"max(latest) - make_interval(secs => %s) FROM {BATCHES} "
                 "WHERE query = %s AND batch < %s ON CONFLICT DO NOTHING",
-                (self.query, batch, model, version, self.delay_s, self.query, batch),
+                (self.query, batch, model, version, plan, self.delay_s, self.query, batch),
             )
             cursor.execute(
-                f"SELECT version, late_before, closed IS NOT NULL FROM {BATCHES} WHERE query = %s AND batch = %s",
+                f"SELECT version, late_before, closed IS NOT NULL, coalesce(plan, '') FROM {BATCHES} "
+                "WHERE query = %s AND batch = %s",
                 (self.query, batch),
             )
             return Entry(*cursor.fetchone())

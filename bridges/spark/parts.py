@@ -51,7 +51,8 @@ def score(model: ModelAt, frame: DataFrame, folder: Path, block_rows: int, named
     folder.mkdir(parents=True)
     work = functools.partial(_part, step, str(folder), block_rows, named)
     with told():
-        rows = sum(row.rows for row in frame.mapInArrow(work, "rows long").collect())
+        done = blocks.over(frame, frame.columns, work, "rows long").collect()
+        rows = sum(row.rows for row in done)
     if not rows:
         # Readers want a file to tell them the columns.
         _write_empty(staging.arrow_schema(frame), step, folder, named)

@@ -7,6 +7,7 @@ Spark's own rule. Nothing is read or computed here.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -50,6 +51,14 @@ def check_java() -> None:
         )
 
 
+def check(master: str) -> None:
+    """Raises BridgeError for what a session at `master` would lack: Java, pyspark, the master."""
+    check_java()
+    if importlib.util.find_spec("pyspark") is None:
+        raise BridgeError("pyspark is not installed: install the extra 'spark' of tfx-viaduct.")
+    check_master(master)
+
+
 def check_master(master: str) -> None:
     """Raises BridgeError for a master that is no local one and does not answer at its port within seconds."""
     match = _MASTER.fullmatch(master)
@@ -74,8 +83,7 @@ def open_session(
     `settings` are Spark's. With `serve_only` its workers load no more of TensorFlow than models need, so functions
     of users that import it cannot run there. Raises BridgeError.
     """
-    check_java()
-    check_master(master)
+    check(master)
     from pyspark.sql import SparkSession
 
     there = SparkSession.getActiveSession()
@@ -137,5 +145,7 @@ def sentence(text: str) -> str:
     if match is not None:
         return match["text"].strip()
     causes = re.findall(r"^(?:Caused by|Exception): .*|^\w*(?:Error|Exception): .*", text, re.M)
-    line = causes[-1] if causes else next(filter(None, text.splitlines()), text)
+    # Py4J's own first line says which method it was.
+    lines = [line for line in text.splitlines() if line and not line.startswith("An error occurred while")]
+    line = causes[-1] if causes else next(iter(lines), text).removeprefix(": ")
     return f"Spark failed: {line.removeprefix('Caused by: ').strip()[:600]}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +20,9 @@ from bridges.errors import BridgeError
 from bridges.spark.models import ModelAt
 from bridges.spark.parsing import BYTES, FLOAT, Feature
 from bridges.spark.session import told
+from bridges.warehouse.address import PASSWORD
 from pipelines.base import whole
+from pipelines.base.paths import without_password
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -53,7 +57,7 @@ def read(session: SparkSession, source: str, model: ModelAt, format_name: str = 
     with told():
         if format_of(path, format_name) == "parquet":
             return session.read.parquet(str(path))
-        header = _header(path)
+        header = header_of(path)
         types = ", ".join(f"`{name}` {_type(name, model)}" for name in header)
         # FAILFAST: a value that is no number is an error with its line, not a missing value.
         return session.read.csv(str(path), schema=types, header=True, mode="FAILFAST", enforceSchema=False)
@@ -64,7 +68,8 @@ def _type(name: str, model: ModelAt) -> str:
     return _TYPES.get(known[name].kind, "bigint") if name in known else "string"
 
 
-def _header(path: Path) -> list[str]:
+def header_of(path: Path) -> list[str]:
+    """The columns that the first line of a CSV file, or of a folder's first, names. Raises BridgeError."""
     files = (
         [path]
         if path.is_file()
@@ -74,7 +79,7 @@ def _header(path: Path) -> list[str]:
         raise BridgeError(f"{path} holds no file.")
     opened = gzip.open if files[0].suffix == ".gz" else open
     try:
-        with opened(files[0], "rt", encoding="utf-8", newline="") as file:
+        with opened(files[0], "rt", encoding="utf-8-sig", newline="") as file:
             names = next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError) as error:
         raise BridgeError(f"{files[0]} cannot be read as CSV in UTF-8: {error}") from None
@@ -86,11 +91,20 @@ def _header(path: Path) -> list[str]:
 
 
 def _jdbc(session: SparkSession, source: str) -> DataFrame:
-    url, _, table = source.partition("?dbtable=")
+    """The password is that of `bridges.warehouse.address`, and is in no plan; one in the URL would be."""
+    url, _, table = re.sub(r"[?&]dbtable=", "\n", source, count=1).partition("\n")
     if not table:
-        raise BridgeError(f"A JDBC source names its table: {url}?dbtable=NAME.")
+        raise BridgeError(f"A JDBC source names its table: {without_password(url)}?dbtable=NAME.")
+    if re.search(r"(?i)[?&;]password=", source):
+        raise BridgeError(f"Leave the password out of a JDBC source's URL and set {PASSWORD}.")
+    reader = session.read.format("jdbc").option("url", url).option("dbtable", table)
+    if url.startswith("jdbc:postgresql:"):
+        # Java's own search for a driver does not see jars that Spark has loaded.
+        reader = reader.option("driver", "org.postgresql.Driver")
+    if password := os.environ.get(PASSWORD):
+        reader = reader.option("password", password)
     with told():
-        return session.read.format("jdbc").option("url", url).option("dbtable", table).load()
+        return reader.load()
 
 
 def check_target(target: str) -> Path:

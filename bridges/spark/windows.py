@@ -1,15 +1,18 @@
 """customer_spending's tables by Spark's windows: the same names, columns and rows as the pipeline's own.
 
-    python -m bridges.spark.windows orders.csv TABLES --master spark://localhost:7077
-
 Frames count rows in a total order, customer, date and order id. Spark's own default for an ordered window is a frame by
 value, which adds up all orders of one day in each of their rows. Amounts are whole cents: sums are exact.
 """
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bridges.errors import BridgeError
+from bridges.spark.tables import header_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -17,27 +20,63 @@ if TYPE_CHECKING:
 NEEDED = ("order_id", "customer", "date", "quantity", "price")
 # How many periods with an order a period's sum looks back besides its own.
 BACK = {"days": 7, "weeks": 4, "months": 3}
+# In which the rows of a table stand; no two share one.
+SORTED_BY = {
+    "orders": ("customer", "date", "order_id"),
+    **dict.fromkeys(BACK, ("customer", "period")),
+    "customers": ("customer",),
+}
+# Prices and quantities are read as such, so that their product has all its digits (38 are Spark's most).
+_DECIMAL, _MORE = "decimal(19,6)", "decimal(38,18)"
+_DATE = r"^\d{4}-\d{2}-\d{2}([T ].*)?$"
 
 
-def read_lines(spark: SparkSession, path: str) -> DataFrame:
-    """Order lines of CSV tables with a header: order_id, customer, date, cents. Lines without a customer are left out.
+def read_lines(spark: SparkSession, files: Sequence[Path], names: Mapping[str, str]) -> DataFrame:
+    """Order lines of CSV tables with a header (gz or not): order_id, customer, date, cents. Lines without a customer
+    are left out. `names` are what else the columns may be called: {"Invoice": "order_id", ...}.
 
-    Raises ValueError that names a column that is missing.
+    Raises BridgeError that names file and column where one is missing or stands twice. A line whose date, quantity or
+    price is none is an error that shows it, when the lines are computed.
     """
+    return reduce(lambda one, other: one.unionByName(other), (_lines(spark, file, names) for file in files))
+
+
+def _lines(spark: SparkSession, file: Path, names: Mapping[str, str]) -> DataFrame:
     from pyspark.sql import functions as F
 
-    table = spark.read.csv(path, header=True)
-    missing = [name for name in NEEDED if name not in table.columns]
-    if missing:
-        raise ValueError(
-            f"{path}: no column {missing[0]!r} in {table.columns}; expected {', '.join(NEEDED)}."
+    header = [names.get(name.strip(), name.strip()) for name in header_of(file)]
+    for name in NEEDED:
+        if header.count(name) != 1:
+            fault = "two columns" if name in header else "no column"
+            raise BridgeError(f"{file}: {fault} {name!r} in {header}; expected {', '.join(NEEDED)}.")
+    # By place, whatever the other columns are called; a quote within quotes is doubled, as CSV has it.
+    places = {name: f"c{header.index(name)}" for name in NEEDED}
+    schema = ", ".join(f"c{number} string" for number in range(len(header)))
+    table = spark.read.csv(str(file), schema=schema, header=True, quote='"', escape='"', multiLine=True)
+    told = table.select(*(F.col(place).alias(name) for name, place in places.items()))
+    quantity, price = (F.trim(name).cast(_DECIMAL) for name in ("quantity", "price"))
+    cents = F.bround(quantity * price, 2) * 100
+    day = F.trim("date")
+    exact = (quantity == F.trim("quantity").cast(_MORE)) & (price == F.trim("price").cast(_MORE))
+    date = F.when(day.rlike(_DATE), F.substring(day, 1, 10).cast("date"))
+    fault = F.raise_error(
+        F.concat_ws(
+            "",
+            F.lit(f"\nBridgeError: {file}: "),
+            F.to_json(F.struct(*NEEDED)),
+            F.lit(
+                "; expected an order id, a date as 2011-12-09 (with or without a time), and a quantity and a price "
+                "as 12.50, of six decimals at most.\n"
+            ),
         )
-    amount = F.col("price").cast("decimal(18,4)") * F.col("quantity").cast("decimal(12,0)") * 100
-    return table.where(F.col("customer") != "").select(
-        "order_id",
-        "customer",
-        F.to_date(F.substring("date", 1, 10)).alias("date"),
-        F.bround(amount).cast("long").alias("cents"),
+    )
+    right = (F.col("order_id") != "") & date.isNotNull() & exact
+    return told.where(F.col("customer") != "").select(
+        F.when(right, F.col("order_id")).otherwise(fault).alias("order_id"),
+        # Spreadsheets make 13085.0 of the number 13085.
+        F.regexp_replace("customer", r"\.0$", "").alias("customer"),
+        date.alias("date"),
+        cents.cast("long").alias("cents"),
     )
 
 
@@ -101,27 +140,3 @@ def _customers(orders: DataFrame) -> DataFrame:
         F.sum("cents").alias("cents"),
         (F.countDistinct("date") > 1).cast("long").alias("returned"),
     )
-
-
-def main() -> None:
-    """Writes every table as Parquet to OUTPUT/<name>, in the place of what was there."""
-    from pyspark.sql import SparkSession
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("orders", help="CSV of order lines: a file, a folder or a pattern")
-    parser.add_argument("output", help="folder for the tables")
-    parser.add_argument("--master", default="local[*]", help="Spark's master (local[*])")
-    options = parser.parse_args()
-    spark = SparkSession.builder.master(options.master).appName("customer_spending tables").getOrCreate()
-    try:
-        for name, table in make_tables(read_lines(spark, options.orders)).items():
-            table.write.mode("overwrite").parquet(f"{options.output}/{name}")
-            print(f"{name}: {options.output}/{name}")
-    finally:
-        spark.stop()
-
-
-if __name__ == "__main__":
-    main()

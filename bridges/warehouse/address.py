@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 
 PASSWORD = "VIADUCT_WAREHOUSE_PASSWORD"
 SCHEMES = ("postgresql", "postgres")
+# Those that are read by dialects of their own, and not written to.
+READ_SCHEMES = (*SCHEMES, "redshift", "vertica")
+PORTS = {"redshift": 5439, "vertica": 5433}
 CONNECT_S = 5
 
 
 def is_address(text: str) -> bool:
-    """Whether this names a database that we read ourselves."""
+    """Whether this names a database that we read and write ourselves."""
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 
-def taken_apart(url: str) -> str:
-    """The URL without its password, which goes to the environment of this process and of those it starts."""
-    if not is_address(url):
+def taken_apart(url: str, reading: bool = False) -> str:
+    """The URL without its password, which goes to the environment of this process and of those it starts. Only for
+    `reading` may it be one of a dialect's. Raises BridgeError."""
+    if "://" not in url or url.partition("://")[0] not in (READ_SCHEMES if reading else SCHEMES):
+        others = f" ({' and '.join(PORTS)}:// are read by `viaduct run`, not written)" if not reading else ""
         raise BridgeError(
-            f"{without_password(url)!r} is no warehouse; expected postgresql://USER@HOST:PORT/DATABASE."
+            f"{without_password(url)!r} is no warehouse; expected postgresql://USER@HOST:PORT/DATABASE{others}."
         )
     parts = urllib.parse.urlsplit(url)
     query = urllib.parse.parse_qs(parts.query)
@@ -58,6 +63,15 @@ def connect(address: str, name: str = "viaduct") -> psycopg2.extensions.connecti
             "psycopg2 is not installed: install the extra 'spark' or 'airflow' of tfx-viaduct."
         ) from None
     password = os.environ.get(PASSWORD)
+    scheme, _, rest = address.partition("://")
+    if scheme == "vertica":
+        return _vertica(address, password)
+    if scheme == "redshift":
+        port = urllib.parse.urlsplit(address).port
+        return connect(
+            f"postgresql://{rest}" + ("" if port else f"{'&' if '?' in rest else '?'}port={PORTS[scheme]}"),
+            name,
+        )
     settings: dict[str, Any] = {
         "application_name": name,
         "connect_timeout": CONNECT_S,
@@ -71,9 +85,38 @@ def connect(address: str, name: str = "viaduct") -> psycopg2.extensions.connecti
         ) from None
 
 
+def _vertica(address: str, password: str | None) -> Any:
+    """A connection by Vertica's own client, which is not among our packages."""
+    try:
+        import vertica_python
+    except ImportError:
+        raise BridgeError(
+            "vertica-python is not installed, and vertica:// is read by it: pip install vertica-python."
+        ) from None
+    parts = urllib.parse.urlsplit(address)
+    try:
+        return vertica_python.connect(
+            host=parts.hostname or "localhost",
+            port=parts.port or PORTS["vertica"],
+            user=urllib.parse.unquote(parts.username or ""),
+            password=password or "",
+            database=parts.path.strip("/"),
+            connection_timeout=CONNECT_S,
+            unicode_error="strict",
+        )
+    except (vertica_python.errors.Error, OSError) as error:
+        raise BridgeError(
+            f"No connection to {without_password(address)}: {_line(error, password)}."
+        ) from None
+
+
 @contextlib.contextmanager
 def told(address: str, doing: str) -> Iterator[None]:
     """Errors of the database within, as a BridgeError: what was done, where, and the server's own first line."""
+    if address.startswith("vertica:"):
+        with _vertica_told(address, doing):
+            yield
+        return
     import psycopg2
     from psycopg2 import errors
 
@@ -100,6 +143,16 @@ def told(address: str, doing: str) -> Iterator[None]:
                 f"The connection to {without_password(address)} broke while {doing}: {_line(error)}. Nothing was "
                 "written; run it again."
             ) from None
+        raise BridgeError(f"{without_password(address)} failed while {doing}: {_line(error)}.") from None
+
+
+@contextlib.contextmanager
+def _vertica_told(address: str, doing: str) -> Iterator[None]:
+    import vertica_python
+
+    try:
+        yield
+    except vertica_python.errors.Error as error:
         raise BridgeError(f"{without_password(address)} failed while {doing}: {_line(error)}.") from None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bridges.errors import BridgeError
 from bridges.warehouse import address as addresses
+from bridges.warehouse import dialects
 
 _NAME = r'(?:"(?:[^"]|"")+"|[A-Za-z_][A-Za-z0-9_$]*)'
 _TABLE = re.compile(
@@ -35,6 +36,8 @@ def cut(cursor: Any, query: str, address: str, count: int, key: str = "") -> lis
     """At most `count` queries; just the query where nothing says how to cut. `key`: a column of its result."""
     if count <= 1:
         return [query]
+    if isinstance(cursor, dialects.Reader):
+        return cursor.dialect.parts(query, count, key)
     if key:
         return _by_key(cursor, query, address, count, key)
     table = _table(cursor, query)

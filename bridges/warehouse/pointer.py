@@ -39,7 +39,7 @@ def write(folder: Path, url: str, file: Path, span: int | None = None, key: str 
 
     Raises BridgeError: no connection, a query that fails or gives no rows or a column twice, a key that it has not.
     """
-    address = addresses.taken_apart(url)
+    address = addresses.taken_apart(url, reading=True)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -8,29 +8,17 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from bridges.errors import BridgeError
 from bridges.warehouse import address as addresses
+from bridges.warehouse import dialects
+from bridges.warehouse.kinds import BOOL, BYTES, FLOAT, INT, POSTGRESQL_KINDS, TEXT, Column
 
-INT, FLOAT, TEXT, BOOL, BYTES = "int", "float", "text", "bool", "bytes"
-# pg_type's oids, which PostgreSQL fixes for its own types.
-_KINDS = {
-    16: BOOL, 20: INT, 21: INT, 23: INT, 26: INT, 700: FLOAT, 701: FLOAT, 1700: FLOAT, 17: BYTES,
-    18: TEXT, 19: TEXT, 25: TEXT, 114: TEXT, 1042: TEXT, 1043: TEXT, 3802: TEXT, 2950: TEXT,
-    1082: TEXT, 1083: TEXT, 1114: TEXT, 1184: TEXT, 1266: TEXT, 1186: TEXT,
-}  # fmt: skip
+__all__ = ["BOOL", "BYTES", "FLOAT", "INT", "TEXT", "Column", "columns_of", "state_of", "text_of"]
+
 _EPOCH = datetime.date(1970, 1, 1)
 _PLACES = ("{SPAN_START}", "{SPAN_END}")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the result, as the catalogue has it."""
-
-    name: str
-    kind: str
 
 
 def text_of(text: str, source: str, span: int | None = None) -> str:
@@ -66,16 +54,11 @@ def columns_of(cursor: Any, query: str, address: str) -> list[Column]:
     """The result's columns. Raises BridgeError: the query fails, a name stands twice, a type that no feature holds."""
     with addresses.told(address, "looking at the query's columns"):
         # Newlines: a comment in the query's last line must not hide the bracket.
-        cursor.execute(f"SELECT * FROM (\n{query}\n) AS viaduct_query LIMIT 0")
-    columns = []
-    for described in cursor.description:
-        if described.type_code not in _KINDS:
-            cursor.execute("SELECT format_type(%s, NULL)", (described.type_code,))
-            raise BridgeError(
-                f"Column {described.name!r} is {cursor.fetchone()[0]}, which is no number, text or bytes. Cast it in "
-                "the query, or leave it out."
-            )
-        columns.append(Column(described.name, _KINDS[described.type_code]))
+        if isinstance(cursor, dialects.Reader):
+            columns = cursor.columns_of(query)
+        else:
+            cursor.execute(f"SELECT * FROM (\n{query}\n) AS viaduct_query LIMIT 0")
+            columns = _of_description(cursor)
     names = [column.name for column in columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -87,12 +70,27 @@ def columns_of(cursor: Any, query: str, address: str) -> list[Column]:
     return columns
 
 
+def _of_description(cursor: Any) -> list[Column]:
+    columns = []
+    for described in cursor.description:
+        if described.type_code not in POSTGRESQL_KINDS:
+            cursor.execute("SELECT format_type(%s, NULL)", (described.type_code,))
+            raise BridgeError(
+                f"Column {described.name!r} is {cursor.fetchone()[0]}, which is no number, text or bytes. Cast it in "
+                "the query, or leave it out."
+            )
+        columns.append(Column(described.name, POSTGRESQL_KINDS[described.type_code]))
+    return columns
+
+
 def state_of(cursor: Any, query: str, address: str) -> tuple[int, str]:
     """The number of rows, and a digest of all of them that does not depend on their order. The server reads them all.
 
     Two different sums of 64-bit hashes: rows that change, come, go or stand twice change it.
     """
     with addresses.told(address, "counting and hashing the query's rows"):
+        if isinstance(cursor, dialects.Reader):
+            return cursor.state_of(query)
         cursor.execute(
             "SELECT count(*), coalesce(sum(hashtextextended(r::text, 0)), 0), "
             f"coalesce(sum(hashtextextended(r::text, 1)), 0) FROM (\n{query}\n) AS r"

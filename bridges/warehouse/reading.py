@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridges.errors import BridgeError
 from bridges.warehouse import address as addresses
+from bridges.warehouse import dialects
 from bridges.warehouse.query import BOOL, BYTES, FLOAT, INT, Column
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ def batches(
     place. Raises BridgeError: the connection broke, the statement was ended, a value is not of its kind."""
     from pyarrow import ArrowInvalid
 
+    if isinstance(cursor, dialects.Reader):
+        with addresses.told(address, "reading the rows"):
+            yield from cursor.batches(query, columns, dict(kinds or {}))
+        return
     reading, writing = os.pipe()
     failed: list[BaseException] = []
 
@@ -77,7 +82,15 @@ class _Source:
         self._pipe, self._stopped, self._over = pipe, stopped, False
 
     def read(self, size: int) -> bytes:
-        return b"" if self._over else self._pipe.read(size) or b""
+        """As many bytes as are asked for, but for the end: a pipe gives 64 kB, and each answer becomes a batch."""
+        chunks: list[bytes] = []
+        while size > 0 and not self._over:
+            chunk = self._pipe.read(size)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            size -= len(chunk)
+        return b"" if self._over else b"".join(chunks)
 
     def stop(self) -> None:
         self._over = True

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bridges.warehouse import address as addresses
+from bridges.warehouse import dialects
 
 LOCK_S = 10
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -22,6 +23,10 @@ _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 def held(address: str) -> Iterator[tuple[Any, str]]:
     """(a cursor in the snapshot, the snapshot's name for `joined`), as long as the block lasts."""
     connection = addresses.connect(address, "viaduct snapshot")
+    if dialect := dialects.of(address):
+        with contextlib.closing(connection), _told_opening(address, connection, dialect, None) as reader:
+            yield reader, reader.moment
+        return
     try:
         connection.autocommit = True
         with addresses.told(address, "taking a snapshot"), connection.cursor() as cursor:
@@ -43,6 +48,10 @@ def joined(address: str, name: str, query: str) -> Iterator[Any]:
     Raises BridgeError where one of them is about to be altered.
     """
     connection = addresses.connect(address, "viaduct reader")
+    if dialect := dialects.of(address):
+        with contextlib.closing(connection), _told_opening(address, connection, dialect, name) as reader:
+            yield reader
+        return
     try:
         connection.autocommit = True
         with addresses.told(address, "joining the snapshot"), connection.cursor() as cursor:
@@ -57,3 +66,13 @@ def joined(address: str, name: str, query: str) -> Iterator[Any]:
             yield cursor
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def _told_opening(
+    address: str, connection: Any, dialect: dialects.Dialect, moment: str | None
+) -> Iterator[dialects.Reader]:
+    with contextlib.ExitStack() as stack:
+        with addresses.told(address, "beginning to read"):
+            reader = stack.enter_context(dialects.opened(connection, dialect, moment))
+        yield reader

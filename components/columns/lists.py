@@ -83,6 +83,21 @@ def _stored(column: pa.Array) -> pa.Array:
     return column.values.slice(int(offsets[0]), len(column))
 
 
+def single(column: pa.Array) -> pa.Array:
+    """A column of lists as one of values, null where a list is, if none of the others has more or less than one."""
+    import numpy as np
+    import pyarrow as pa
+
+    if not pa.types.is_large_list(column.type) or not column.null_count:
+        return _stored(column)
+    lengths = np.asarray(column.value_lengths().fill_null(1))
+    values = column.flatten()
+    there = np.asarray(column.is_valid())
+    if len(values) != there.sum() or not (lengths == 1).all():
+        return column
+    return values.take(pa.array(np.cumsum(there) - 1, mask=~there))
+
+
 def widened(batch: pa.RecordBatch, names: set[str]) -> pa.RecordBatch:
     """A stored batch in which the columns `names` are lists again, to stand beside batches where they have to be."""
     import pyarrow as pa

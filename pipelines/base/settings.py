@@ -23,6 +23,7 @@ class Settings:
     `parameters` are the variant's, overridden by the profile's, overridden by `--set`. `data` is a file or
     folder with raw data, or '' for HOME/data/<project>. `span` picks one delivery of data (None: the latest). `csv` is
     the card's, but for what was said for this run. `spark` is the master of a cluster whose `workers` train together.
+    `engine` is the Spark master that makes what a project can have made there, '' for none.
     `search` is what `viaduct tune` looks for, as JSON (see tuning/nodes.py), and '' for a run; `tuned` the folder of
     the tuned parameters that a run takes, '' for none.
     """
@@ -36,6 +37,7 @@ class Settings:
     csv: CsvReading = field(default_factory=CsvReading)
     spark: str = ""
     workers: int = 0
+    engine: str = ""
     search: str = ""
     tuned: str = ""
 

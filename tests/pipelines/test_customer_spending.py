@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.base.errors import ProjectError
+from tests.conftest import missing
 
 HEADER = "order_id,customer,date,category,product,quantity,price\n"
 # Two customers; Ann orders twice on one day, around New Year, and sends something back.
@@ -291,29 +293,34 @@ def test_ucis_workbook_becomes_one_table(tmp_path: Path) -> None:
     assert orders.cents.tolist() == [250, 250] and orders.customers.tolist() == ["17850"]
 
 
+@pytest.mark.spark
 @pytest.mark.slow
-def test_sparks_windows_give_the_same_tables(shop: Path, tmp_path: Path) -> None:
+@pytest.mark.xdist_group("spark")
+def test_sparks_windows_give_the_same_rows_in_the_same_order(shop: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyspark")
-    from pyspark.sql import SparkSession
+    if shutil.which("java") is None:
+        missing("Java")
+    from pipelines.customer_spending import spark_tables, tables
 
-    from bridges.spark.windows import make_tables as by_spark
-    from bridges.spark.windows import read_lines
-    from pipelines.customer_spending.orders import read_orders
-    from pipelines.customer_spending.tables import TABLES, make_tables
-
-    file = written(tmp_path, shop.read_text(encoding="utf-8") + LINES.removeprefix(HEADER))
-    ours = make_tables(read_orders([file]))
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", False)
-    spark = builder.config("spark.sql.shuffle.partitions", 2).getOrCreate()
-    try:
-        theirs = by_spark(read_lines(spark, str(file)).cache())
-        assert list(theirs) == list(TABLES) == list(ours)
-        for name, table in ours.items():
-            assert theirs[name].columns == list(table), name
-            mine = list(zip(*(values.tolist() for values in table.values()), strict=True))
-            assert sorted(map(tuple, theirs[name].collect())) == sorted(mine), name
-    finally:
-        spark.stop()
+    # Two files, the second with UCI's columns in another order; quotes, a time, half a cent, a customer like a number.
+    more = written(tmp_path, "\ufeff" + LINES, "more.csv")
+    other = written(
+        tmp_path,
+        "Price,Invoice,StockCode,Description,Quantity,InvoiceDate,Customer ID,Country\n"
+        '6.95,489434,85048,"12"" LIGHTS,\nround",12,2009-12-01 07:45:00,13085.0,United Kingdom\n'
+        "0.005,489450,1,half a cent,3,2009-12-02 10:33:00,13085,Australia\n"
+        "9.99,489435,22350,nobody's,1,2009-12-01,,Australia\n",
+        "other.csv",
+    )
+    files = [shop, more, other]
+    expected = list(tables.read_rows(files, {}))
+    assert list(spark_tables.read_rows(files, {spark_tables.MASTER: "local[2]"})) == expected
+    wrong = written(tmp_path, LINES + "12,ann,2010-12-32,x,a,4,1.25\n", "wrong.csv")
+    with pytest.raises(ProjectError, match=r"wrong\.csv: .*2010-12-32.*expected an order id, a date as"):
+        list(spark_tables.read_rows([wrong], {spark_tables.MASTER: "local[1]"}))
+    # Before Spark has anything to do.
+    with pytest.raises(ProjectError, match=r"No Spark master answers at spark://127.0.0.1:1"):
+        list(spark_tables.read_rows(files, {spark_tables.MASTER: "spark://127.0.0.1:1"}))
 
 
 @pytest.mark.slow

@@ -73,6 +73,23 @@ def echo(path: Path | str) -> None:
     tf.saved_model.save(module, str(path), signatures=dict(module.calls))
 
 
+def rows(path: Path | str, factor: float) -> None:
+    """tf.Examples with x, one float: y = factor x + 1 [n]."""
+    import tensorflow as tf
+
+    class Model(tf.Module):
+        def __init__(self) -> None:
+            self.factor = tf.Variable(float(factor))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+        def serve(self, inputs):
+            parsed = tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})
+            return {"y": parsed["x"] * self.factor + 1.0}
+
+    model = Model()
+    tf.saved_model.save(model, str(path), signatures={"serve_examples": model.serve})
+
+
 def examples(path: Path | str) -> None:
     """tf.Examples with x [3] float and k string: serving_default classifies, `regress` regresses."""
     import tensorflow as tf

@@ -29,7 +29,7 @@ def read(url: str, query: str) -> Source:
         raise ProjectError(
             f"--data {without_password(url)} is a database; name the rows with --query FILE.sql."
         )
-    address, file = addresses.taken_apart(url), Path(query).expanduser().absolute()
+    address, file = addresses.taken_apart(url, reading=True), Path(query).expanduser().absolute()
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

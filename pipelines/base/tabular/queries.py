@@ -38,7 +38,7 @@ def draw(address: str, file: Path, folder: Path, rows: int, seed: int) -> None:
 def _rows(address: str, file: Path) -> pa.Table:
     import pyarrow as pa
 
-    address = addresses.taken_apart(address)
+    address = addresses.taken_apart(address, reading=True)
     query = queries.text_of(file.read_text(encoding="utf-8"), str(file))
     with snapshot.held(address) as (cursor, _):
         columns = queries.columns_of(cursor, query, address)

@@ -16,7 +16,7 @@ import pytest
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from bridges.errors import BridgeError
-from bridges.spark import models, scoring
+from bridges.spark import models, scoring, tables
 from serving.client import Client
 from tests.serving.processes import ServerProcess, until
 
@@ -161,3 +161,12 @@ def test_a_failure_leaves_no_output_and_bad_tables_are_told_before_a_job(spark, 
     assert (tmp_path / "out.csv" / "_SUCCESS").exists()
     with pytest.raises(BridgeError, match="exists already"):
         scoring.score(spark, found, str(file), str(tmp_path / "bad.csv"))
+    jdbc = "jdbc:postgresql://127.0.0.1:1/db?user=me"
+    for source, says in {
+        jdbc: "names its table",
+        f"{jdbc}&password=secret&dbtable=t": "Leave the password out",
+        f"{jdbc}&dbtable=t": r"org\.postgresql\.Driver",
+    }.items():
+        with pytest.raises(BridgeError, match=says) as told:
+            tables.read(spark, source, found)
+        assert "secret" not in str(told.value)

@@ -38,5 +38,7 @@ def test_of_a_workers_traceback_only_the_bridges_sentence_is_told():
         "bridges.errors.BridgeError: Column 'x' has 3 missing values in a block.\n\n\tat org.apache.spark...\n"
     )
     assert session.sentence(text) == "Column 'x' has 3 missing values in a block."
+    load = "An error occurred while calling o5.load.\n: java.sql.SQLException: No suitable driver\n\tat a.b\n"
+    assert session.sentence(load) == "Spark failed: java.sql.SQLException: No suitable driver"
     other = "Job aborted\n\tat a.b\nCaused by: java.io.IOException: No space left on device\n\tat c.d\n"
     assert session.sentence(other) == "Spark failed: java.io.IOException: No space left on device"

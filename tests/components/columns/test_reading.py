@@ -134,8 +134,12 @@ def test_columns_hold_exactly_what_is_decoded_of_the_records(
     floats=st.lists(st.one_of(st.none(), st.floats()), min_size=3, max_size=3),
     texts=st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=3, max_size=3),
     lists=st.lists(st.one_of(st.none(), st.lists(st.floats(width=32), max_size=2)), min_size=3, max_size=3),
+    words=st.lists(st.one_of(st.none(), st.lists(st.text(max_size=2), max_size=2)), min_size=3, max_size=3),
+    counts=st.lists(st.lists(st.integers(-9, 300), min_size=1, max_size=2), min_size=3, max_size=3),
 )
-def test_flat_columns_become_the_lists_that_their_records_decode_to(ints, floats, texts, lists) -> None:
+def test_flat_columns_become_the_lists_that_their_records_decode_to(
+    ints, floats, texts, lists, words, counts
+) -> None:
     from components.columns.lists import as_lists, listed, stored
     from components.records import Encoder
 
@@ -145,6 +149,8 @@ def test_flat_columns_become_the_lists_that_their_records_decode_to(ints, floats
         "c": pa.array(texts, pa.string()),
         "d": pa.array(lists, pa.large_list(pa.float64())),
         "e": pa.nulls(3),
+        "f": pa.array(words, pa.large_list(pa.large_binary())),
+        "g": pa.array(counts, pa.large_list(pa.int64())),
     }
     batch = as_lists(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
     theirs = decoded(Encoder().encode(batch))

@@ -54,6 +54,24 @@ def counted(rows):
     return Counter(tuple(sorted(row.items())) for row in rows)
 
 
+def test_redshifts_cursor_gives_the_rows_and_splits_of_postgresqls_copy(database, tmp_path, execute, rows_of):
+    run(
+        database,
+        "CREATE OR REPLACE FUNCTION fnv_hash(varchar, bigint) RETURNS bigint LANGUAGE sql IMMUTABLE "
+        "AS 'SELECT hashtextextended($1, $2)'",
+    )
+    found = []
+    for scheme in ("postgresql", "redshift"):
+        (tmp_path / scheme).mkdir()
+        at = database.replace("postgresql", scheme)
+        base = pointed(tmp_path / scheme, at, "SELECT i, f, t, customer, day FROM rows", key="customer")
+        splits = rows_of(execute(sql_gen(base)).uri)
+        found.append(
+            {name: Counter(str(sorted(row.items())) for row in rows) for name, rows in splits.items()}
+        )
+    assert found[0] == found[1] and sum(sum(split.values()) for split in found[0].values()) == 3000
+
+
 def test_rows_and_splits_are_those_of_the_same_rows_in_a_file(database, tmp_path, execute, rows_of):
     from components.arrow_example_gen.component import ArrowExampleGen
 
