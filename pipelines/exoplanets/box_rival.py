@@ -90,11 +90,10 @@ def by_depth(asked: Score, flux: np.ndarray, stars: Sequence[str]) -> dict[str, 
     plain, random, figures = asked(flux), np.random.default_rng(11), {}
     for depth in DEPTHS:
         made = np.concatenate([put_in(random, flux, depth) for _ in range(PLANETS)])
-        both = [np.concatenate(pair) for pair in zip(plain, asked(made), strict=True)]
+        score, power = (np.concatenate(pair) for pair in zip(plain, asked(made), strict=True))
         hosts = np.repeat([False, True], [len(flux), len(made)])
-        figures[f"{depth:,} parts per million"] = beside(
-            *both, hosts, np.tile(np.asarray(stars), 1 + PLANETS)
-        )
+        names = np.tile(np.asarray(stars), 1 + PLANETS)
+        figures[f"{depth:,} parts per million"] = beside(score, power, hosts, names)
     return figures
 
 
