@@ -51,9 +51,12 @@ class Step(NamedTuple):
 
 
 class Game:
-    """One game; not for several threads. Raises ProjectError where gymnasium, ale-py or the ROM is missing."""
+    """One game; not for several threads. Raises ProjectError where gymnasium, ale-py or the ROM is missing.
 
-    def __init__(self) -> None:
+    `colour` keeps what `picture` needs, which takes time at every step.
+    """
+
+    def __init__(self, *, colour: bool = False) -> None:
         environment = make()
         self._ale: ALEInterface = environment.unwrapped.ale
         self._actions = [environment.unwrapped._action_set[n] for n in range(len(ACTIONS))]
@@ -61,6 +64,7 @@ class Game:
         self._random = random.Random(0)
         self._held = self._lives = self._steps = 0
         self._before, self._now = np.zeros(SCREEN, np.uint8), np.zeros(SCREEN, np.uint8)
+        self._colours = np.zeros((*SCREEN, 3), np.uint8) if colour else None
 
     def start(self, start: Start) -> None:
         """Begins the episode that `start` names: the same one whenever it is asked for."""
@@ -71,6 +75,8 @@ class Game:
         self._ale.act(self._actions[0])
         self._before = self._ale.getScreenGrayscale()
         self._now = self._before.copy()
+        if self._colours is not None:
+            self._ale.getScreenRGB(self._colours)
         for _ in range(start.noops):
             self._hold(0)
 
@@ -91,6 +97,8 @@ class Game:
             reward += self._ale.act(self._actions[self._held])
             if frame == FRAME_SKIP - 2:
                 self._ale.getScreenGrayscale(self._before)
+                if self._colours is not None:
+                    self._ale.getScreenRGB(self._colours)
         self._ale.getScreenGrayscale(self._now)
         return reward
 
@@ -104,8 +112,13 @@ class Game:
         return shrunk(np.maximum(self._before, self._now))
 
     def picture(self) -> np.ndarray:
-        """The screen in colour, uint8 [210, 160, 3]."""
-        return self._ale.getScreenRGB()
+        """The screen in colour, uint8 [210, 160, 3]; of a `colour` game, the brighter of the last two frames."""
+        now = self._ale.getScreenRGB()
+        return (
+            now
+            if self._colours is None
+            else np.where((self._before > self._now)[..., None], self._colours, now)
+        )
 
     def state(self) -> bytes:
         """All that decides how the game goes on, random numbers too; `restore` takes it, in another process as well."""

@@ -2,12 +2,14 @@
 
 A smaller picture is laid in the middle of the square, a larger one is shrunk to it, its sides in proportion; what is
 left of the square is black for grey pictures, as in Fashion-MNIST, and white for colour ones, as in the photographs.
-What cannot be decoded fails its batch with TensorFlow's InvalidArgumentError.
+What cannot be decoded, or says that it is huge, fails its batch with TensorFlow's InvalidArgumentError.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from pipelines.base.pictures import not_huge
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -54,7 +56,8 @@ def picture(image: tf.Tensor, side: int, channels: int) -> tf.Tensor:
     """One PNG, JPEG, GIF (its first picture) or BMP, a string [] -> uint8 [side, side, channels]."""
     import tensorflow as tf
 
-    decoded = tf.io.decode_image(image, expand_animations=False)
+    with tf.control_dependencies([not_huge(image)]):
+        decoded = tf.io.decode_image(image, expand_animations=False)
     pixels = tf.ensure_shape(decoded, [None, None, None])
     # Two and four channels are grey and colour with transparency, which is left out.
     shown = tf.cond(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.base.errors import ProjectError
-from pipelines.exoplanets import data, koi, light_curves, periodogram, real_check, rows
+from pipelines.exoplanets import box_rival, data, koi, light_curves, periodogram, real_check, rows
 from pipelines.exoplanets.light_curves import CADENCE_D, LENGTH, Orbit
 
 TIME = np.arange(LENGTH) * CADENCE_D
@@ -223,6 +223,38 @@ def test_the_interval_of_the_area_is_drawn_by_stars() -> None:
     assert by_curve["roc_auc"] == by_star["roc_auc"] == 1.0 == by_star["low"]
     mixed = real_check.check(1 - scores * hosts, hosts, ["a", "a", "b", "b", "c", "d"])
     assert mixed["roc_auc"] < 0.5 and mixed["low"] <= mixed["roc_auc"] <= mixed["high"]
+
+
+def test_a_planet_put_into_a_curve_takes_the_light_that_it_hides_and_no_other() -> None:
+    curves = np.stack([np.full(LENGTH, 5_000.0), np.full(LENGTH, 80_000.0)])
+    made = box_rival.put_in(np.random.default_rng(1), curves, 3_000)
+    lost = 1 - made / curves
+    assert (lost >= 0).all() and (lost == 0).mean() > 0.7
+    # A limb-darkened disc is brighter in the middle than its mean, and darker near the rim.
+    assert (lost.max(axis=1) > 0.7 * 3e-3).all() and (lost.max(axis=1) < 1.3 * 3e-3).all()
+
+
+def test_the_box_power_is_compared_on_the_same_curves_and_by_depth() -> None:
+    flux = np.random.default_rng(2).normal(10_000, 3, (4, LENGTH))
+
+    def asked(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ours sees the deepest dip; the rival is blind."""
+        return -curves.min(axis=1) / 10_000, np.zeros(len(curves))
+
+    figures = box_rival.by_depth(asked, flux, ["a", "a", "b", "c"])
+    assert list(figures) == [f"{depth:,} parts per million" for depth in box_rival.DEPTHS]
+    deepest = figures["10,000 parts per million"]["roc_auc"]
+    assert (deepest["ours"], deepest["rival"], deepest["gain"]) == (1.0, 0.5, 0.5)
+    assert deepest["low"] == deepest["high"] == 0.5, "it is the same for whichever stars"
+    assert box_rival.beside(np.ones(6), np.ones(6), np.arange(6) < 2, np.arange(6))["pr_auc"]["gain"] == 0
+
+
+def test_the_rows_that_a_run_judges_by_are_those_of_its_evaluation_split(tmp_path: Path) -> None:
+    data.sample(tmp_path, 40, seed=6)
+    hosts, flux = box_rival.evaluation_rows(tmp_path)
+    judged = [row for split, row in rows.read_rows(sorted(tmp_path.glob("*.csv")), {}) if split == "eval"]
+    assert hosts.tolist() == [row["LABEL"] == 2 for row in judged] and hosts.any() and not hosts.all()
+    np.testing.assert_array_equal(flux, np.array([row["flux"] for row in judged], np.float32))
 
 
 def test_scores_are_told_star_by_star() -> None:

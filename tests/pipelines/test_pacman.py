@@ -18,8 +18,8 @@ import pytest
 
 from pipelines.base.errors import ProjectError
 from pipelines.base.paths import CHECKOUT
-from pipelines.pacman import plan
-from pipelines.pacman.game import ACTIONS, FRAME_SKIP, SHAPES, STICKY, Game, Start
+from pipelines.pacman import film, plan
+from pipelines.pacman.game import ACTIONS, FRAME_SKIP, SHAPES, STICKY, Game, Start, shrunk
 from pipelines.pacman.project import PROJECT
 from pipelines.pacman.replay import CUT, LOST, ON, Replay, SumTree
 
@@ -99,6 +99,34 @@ def test_a_quarter_of_the_frames_repeat_the_action_before(monkeypatch: pytest.Mo
     # The first frame of a step is late by chance STICKY, the second by its square, and so on.
     assert late[::FRAME_SKIP].mean() == pytest.approx(STICKY, abs=0.06)
     assert late[1::FRAME_SKIP].mean() == pytest.approx(STICKY**2, abs=0.04)
+
+
+def test_a_picture_shows_the_ghosts_that_the_console_draws_in_every_second_frame_only() -> None:
+    game = Game(colour=True)
+    random = np.random.default_rng(0)
+    game.start(Start(5, 3))
+    alone = 0
+    for _ in range(20):
+        game.step(int(random.integers(len(ACTIONS))))
+        grey = game.picture() @ np.array([0.2989, 0.587, 0.114])
+        seen = shrunk(grey.round().astype(np.uint8)).astype(int)
+        assert np.abs(seen - game.look("frames")).max() <= 1, "what the networks see"
+        alone += bool((game.picture() != game._ale.getScreenRGB()).any())
+    assert alone > 10
+
+
+def test_a_film_tells_points_and_actions_of_its_pictures_and_ends_with_the_end(game: Game) -> None:
+    random = np.random.default_rng(0)
+
+    def ask(seen: Any) -> Any:
+        assert seen["ram"].shape == (1, 128)
+        return {"action": random.integers(0, 9, 1), "values": random.normal(size=(1, 9))}
+
+    shot = film.record(ask, "ram", 1, Start(5, 3), most_steps=7)
+    assert shot.shown == [0, 2, 4, 6, 7] and len(shot.pictures) == 5
+    points = [0.0, *shot.points]
+    assert [shot.points_before(step) for step in shot.shown] == [points[step] for step in shot.shown]
+    assert shot.score == points[-1]
 
 
 def test_a_screen_becomes_smaller_by_the_mean_over_areas() -> None:
@@ -555,8 +583,8 @@ def test_a_served_agent_plays_over_grpc_and_refuses_what_no_console_has(
     assert "30 steps" in done.stdout
     from PIL import Image
 
-    with Image.open(gif) as film:
-        assert film.n_frames > 1 and film.size == (160, 256)
+    with Image.open(gif) as pictures:
+        assert pictures.n_frames == 30 / 2 + 1 and pictures.size == (160, 256)
 
 
 @pytest.mark.slow

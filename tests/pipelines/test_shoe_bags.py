@@ -84,6 +84,15 @@ def test_what_is_no_picture_fails_with_an_invalid_argument(wrong: bytes) -> None
         features.pictures(tf.constant([wrong]), 32, 1)
 
 
+def test_a_picture_that_says_it_is_huge_is_refused_before_it_is_unpacked() -> None:
+    import tensorflow as tf
+
+    bomb = bytearray(encoded(grey()))
+    bomb[16:24] = (20_000).to_bytes(4, "big") * 2
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 50,000,000 pixels"):
+        features.pictures(tf.constant([bytes(bomb)]), 32, 1)
+
+
 def test_a_domain_is_a_shoe_or_a_bag() -> None:
     import tensorflow as tf
 

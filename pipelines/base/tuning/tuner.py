@@ -60,9 +60,11 @@ class _Tuning:
 
     def results(self) -> dict[str, Any]:
         started = time.time()
+        # An earlier search may have been stopped after some trials: they are not given out again.
+        self._known = len(_ended(self._study))
         self._pool.run(self._jobs(), self._trial_done, lambda job, told: self._study.behind(job.owner, told))
         # Fewer may be asked for than an earlier search had under way.
-        trials = [one for one in self._study.trials() if one["state"] in (COMPLETE, PRUNED, FAILED)]
+        trials = _ended(self._study)
         finals = self._finals(trials)
         chosen = max(finals, key=lambda final: self._sign() * final["score"])
         return {
@@ -106,11 +108,10 @@ class _Tuning:
         self._say()
 
     def _say(self) -> None:
-        trials = self._study.trials()
-        ended = sum(one["state"] in (COMPLETE, PRUNED, FAILED) for one in trials)
-        values = [one["value"] for one in trials if one["state"] == COMPLETE]
+        ended = _ended(self._study)
+        values = [one["value"] for one in ended if one["state"] == COMPLETE]
         figures = {"best": max(values) if self._search.maximise else min(values)} if values else {}
-        progress.report(ended, self._trials, "trials", force=True, **figures)
+        progress.report(len(ended), self._trials, "trials", force=True, **figures)
 
     def _finals(self, trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The best three trials and the defaults, each trained with three other seeds."""
@@ -146,6 +147,10 @@ class _Tuning:
             for place, one in enumerate(finalists)
             if len(values[place]) == len(SEEDS)
         ] or _none_left(self._given["project"])
+
+
+def _ended(study: Study) -> list[dict[str, Any]]:
+    return [one for one in study.trials() if one["state"] in (COMPLETE, PRUNED, FAILED)]
 
 
 def _none_left(project: str) -> list[dict[str, Any]]:

@@ -64,6 +64,7 @@ def test_a_killed_search_goes_on_at_its_trial_and_trains_nothing_twice(tmp_path:
     assert {one["state"] for one in results["trials"]} == {"complete"}
     whole = [json.dumps(one, sort_keys=True) for one in (*before[:-1], *after)]
     assert len(set(whole)) == len(whole)
+    assert (results["trained"], results["known"]) == (len(after), stopped - 1)
 
 
 def test_more_trials_go_on_from_those_there_are(tmp_path: Path) -> None:
@@ -73,8 +74,11 @@ def test_more_trials_go_on_from_those_there_are(tmp_path: Path) -> None:
     assert len(results["trials"]) == 6
     keys = [json.dumps(one, sort_keys=True) for one in (*first, *then)]
     assert len(set(keys)) == len(keys)
+    assert results["trained"] == len(then) and results["known"] >= 4
     again: list[dict[str, Any]] = []
-    assert tuner.tune(given(tmp_path, trials=6), trainer(again))["chosen"] == results["chosen"] and not again
+    repeated = tuner.tune(given(tmp_path, trials=6), trainer(again))
+    assert repeated["chosen"] == results["chosen"] and not again
+    assert (repeated["trained"], repeated["known"]) == (0, 6 + 3 * len(repeated["finals"]))
 
 
 def test_other_examples_code_or_metric_are_trained_anew(tmp_path: Path) -> None:
