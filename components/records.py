@@ -211,8 +211,8 @@ class Encoder:
     def encode(self, batch: pa.RecordBatch) -> list[bytes]:
         """`batch`: as `lists.as_lists` gives it."""
 
-        from bridges.spark.encoding import encode
-        from bridges.spark.parsing import Feature
+        from bridges.examples.encoding import encode
+        from bridges.examples.parsing import Feature
 
         if not batch.num_columns or not batch.num_rows:
             return [b""] * batch.num_rows
@@ -230,7 +230,7 @@ def _kind(kind: pa.DataType) -> str:
     """The kind of list that a tf.Example holds a column's values in."""
     import pyarrow as pa
 
-    from bridges.spark.parsing import BYTES, FLOAT, INT64
+    from bridges.examples.parsing import BYTES, FLOAT, INT64
 
     while pa.types.is_list(kind) or pa.types.is_large_list(kind):
         kind = kind.value_type

@@ -33,13 +33,18 @@ ROOMS = {
     "": ["pipelines.__main__", "pipelines.cli*", "pipelines.base.live"],
     "client": ["serving.client", "serving.bench", "serving.wire", "serving.errors", "serving.telemetry.request_log"],
     "server": ["serving"],
-    "pipelines": ["pipelines", "components", "bridges.warehouse", "serving"],
+    "pipelines": ["pipelines", "components", "bridges.warehouse", "bridges.examples", "serving"],
     "dashboards": ["dashboards"],
     "spark": ["bridges", "serving.engine", "serving.wire"],
-    "airflow": ["dags", "pipelines", "components", "bridges.warehouse", "serving"],
+    "airflow": ["dags", "pipelines", "components", "bridges.warehouse", "bridges.examples", "serving"],
 }  # fmt: skip
 # Imports that may fail, and those that only run in Airflow's own environment: extra -> name.
-OPTIONAL = {"client": {"uvloop"}, "airflow": {"airflow", "asgiref"}}
+OPTIONAL = {
+    "client": {"uvloop"},
+    "pipelines": {"vertica_python"},
+    "spark": {"vertica_python"},
+    "airflow": {"airflow", "asgiref", "vertica_python"},
+}
 # Requirements that no import statement shows, and why they stand there.
 UNSEEN = {
     "tensorflow": "the client reads message definitions from its folder",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridges.errors import BridgeError
+from bridges.examples.parsing import BYTES, FLOAT, Feature
 from bridges.spark.models import ModelAt, Tensor
-from bridges.spark.parsing import BYTES, FLOAT, Feature
 from pipelines.base.errors import close_match
 from serving.wire import tensors
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridges.errors import BridgeError
-from bridges.spark import parsing
+from bridges.examples import parsing
 from bridges.spark.session import SERVE_ONLY
 from pipelines.base import data_state, registry
 from pipelines.base.errors import close_match

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridges.errors import BridgeError
-from bridges.spark import checking, encoding, models, tensors
+from bridges.examples import encoding
+from bridges.examples.parsing import Feature
+from bridges.spark import checking, models, tensors
 from bridges.spark.models import ModelAt
-from bridges.spark.parsing import Feature
 from pipelines.base.errors import ViaductError
 from serving.errors import ServingError
 from serving.wire import tensors as wire

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridges.errors import BridgeError
+from bridges.examples.parsing import BYTES, FLOAT, Feature
 from bridges.spark.models import ModelAt
-from bridges.spark.parsing import BYTES, FLOAT, Feature
 from bridges.spark.session import told
 from bridges.warehouse.address import PASSWORD
 from pipelines.base import whole

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridges.errors import BridgeError
-from bridges.spark.parsing import BYTES, FLOAT, INT64, Feature
+from bridges.examples.parsing import BYTES, FLOAT, INT64, Feature
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridges.errors import BridgeError
-from bridges.spark import encoding
-from bridges.spark.parsing import BYTES, FLOAT, INT64, Feature
+from bridges.examples import encoding
+from bridges.examples.parsing import BYTES, FLOAT, INT64, Feature
 from serving.wire import protos
 
 ROWS = st.integers(0, 5)
