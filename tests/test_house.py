@@ -41,6 +41,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipelines.__main__": ("-", "pipelines.cli"),
     "pipelines.cli*": ("-", B, "pipelines.cli*", "bridges.spark.session", "rich"),
     "pipelines.base": ("components", "bridges.warehouse", "numpy", "rich", "google", "absl", *TFX, *LEARNING),
+    # What lies where servers log is named by them.
+    "pipelines.base.housekeeping.loose": (B, "serving.client.log_files"),
     "pipelines.base.errors": ("-",),
     "pipelines.base.whole": ("-",),
     "pipelines.base.alias": ("-", f"{B}.errors"),

@@ -1,8 +1,8 @@
 """Files under HOME, and in the temporary folder, that ML Metadata knows nothing of and that nobody may need any more.
 
 Samples, checkpoints of trainings that nobody went on with, what old runs logged, copies of compiled pipelines, outputs
-of attempts that failed, what users of served models did long ago, logs of warm hosts, and what Beam and TensorFlow left
-where temporary files lie. Reads only.
+of attempts that failed, what served models were asked and what users did long ago, logs of warm hosts, and what Beam
+and TensorFlow left where temporary files lie. Reads only.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def of_project(
     for served in sorted((paths.home / "serving").glob(f"{paths.project}*")):
         if project_of(served.name) == paths.project:
             yield from _feedback(served, outcomes_s, now)
+            yield from _request_logs(paths, served.name, outcomes_s, now)
     for node in sizes.children(root) if root is not None else ():
         if node.is_dir() and not node.is_symlink() and not node.name.startswith((".", "store-")):
             yield from _checkpoints(node, kept, now)
@@ -128,6 +129,17 @@ def _feedback(served: Path, outcomes_s: float, now: float) -> Iterator[Found]:
         yield Found(
             "feedback", f"{served.name}/{FEEDBACK}/{file.name}", (file,), age, "of users of long ago", stays
         )
+
+
+def _request_logs(paths: Paths, served: str, outcomes_s: float, now: float) -> Iterator[Found]:
+    """Whole files of requests that servers logged (serving/telemetry/request_log.py); nobody has one of them open."""
+    from serving.client.log_files import log_files
+
+    for one in log_files(paths.request_logs, served):
+        age = now - one.ended
+        stays = "the watch waits for outcomes so long" if age < outcomes_s else ""
+        name = f"{paths.request_logs.name}/{one.path.name}"
+        yield Found("requests", name, (one.path,), age, "of requests of long ago", stays)
 
 
 def _under_way(served: Path) -> float | None:

@@ -258,6 +258,22 @@ def test_rows_of_a_sample_have_no_retention(world: World, monkeypatch: pytest.Mo
     assert world.going() == set()
 
 
+def test_requests_logged_long_ago_go_and_those_of_other_models_are_theirs(world: World) -> None:
+    world.run()
+    world.paths.served("card_fraud.sample").mkdir(parents=True, exist_ok=True)
+    world.paths.request_logs.mkdir(parents=True)
+    ours, others = "card_fraud.sample-20260101T000000Z-7-1.tfrecord", "shop-20260101T000000Z-7-1.tfrecord"
+    for name in (ours, others, "card_fraud.sample-20260101T000000Z-7-2.tfrecord.part"):
+        (world.paths.request_logs / name).write_text("")
+
+    def gone(days: float) -> list[str]:
+        return [Path(t.name).name for t in world.look(later=days * DAY).going if t.kind == "requests"]
+
+    # card_fraud's watch waits 60 days for outcomes.
+    assert gone(50) == []
+    assert gone(61) == [ours]
+
+
 def test_what_users_did_long_ago_goes_and_what_a_test_or_the_watch_needs_stays(world: World) -> None:
     world.run()
     served = world.paths.served("card_fraud.sample")
