@@ -23,7 +23,7 @@ from pipelines.base.forkserver import client as forkserver
 from pipelines.base.paths import Paths, code_folders, project_folder, shown
 from pipelines.base.run_folder import code_mark
 
-OURS = ("pipelines", "components", "serving", "dashboards", "dags")
+OURS = ("pipelines", "components", "bridges", "serving", "dashboards", "dags")
 IMPLICIT = {
     *dir(builtins),
     "__file__",
