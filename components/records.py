@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Rows that are encoded at once.
 ENCODED_BYTES = 1 << 29
 
-__all__ = ["Encoder", "RecordFile", "ShardWriter", "framed", "is_remote", "publish"]
+__all__ = ["RecordFile", "ShardWriter", "encoded", "framed", "is_remote", "publish"]
 
 
 class ShardWriter:
@@ -43,13 +43,12 @@ class ShardWriter:
         self._shards: list[tuple[RecordFile, ColumnFile] | None] = [None] * splits
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "gzip")
         self._pending: list[concurrent.futures.Future[None]] = []
-        self._encoder = Encoder()
         self.rows = [0] * splits
 
     def write(self, batch: pa.RecordBatch, splits: Sequence[int]) -> None:
-        """Rows (see `Encoder`) and the split number of each."""
+        """Rows (see `encoded`) and the split number of each."""
         listed = lists.as_lists(batch)
-        self.write_encoded(self._encoder.encode(listed), listed, splits)
+        self.write_encoded(encoded(listed), listed, splits)
 
     def write_encoded(
         self, examples: Sequence[bytes], listed: pa.RecordBatch | None, splits: Sequence[int]
@@ -201,29 +200,26 @@ def _without_path(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key != "path"}
 
 
-class Encoder:
-    """Record batches (int64, float64, string, binary, null, or lists of these) to serialised tf.Examples.
+def encoded(batch: pa.RecordBatch) -> list[bytes]:
+    """Rows of a batch, as `lists.as_lists` gives it (int64, float64, string, binary, null, or lists of these), as
+    serialised tf.Examples.
 
     A row lacks the features it has no value of; a column without any value is a feature without a kind in every row,
     and floats are 32 bits.
     """
+    from bridges.examples.encoding import encode
+    from bridges.examples.parsing import Feature
 
-    def encode(self, batch: pa.RecordBatch) -> list[bytes]:
-        """`batch`: as `lists.as_lists` gives it."""
-
-        from bridges.examples.encoding import encode
-        from bridges.examples.parsing import Feature
-
-        if not batch.num_columns or not batch.num_rows:
-            return [b""] * batch.num_rows
-        if batch.nbytes > ENCODED_BYTES and batch.num_rows > 1:
-            # Arrow counts the bytes of a column with 31 bits.
-            half = batch.num_rows // 2
-            return self.encode(batch.slice(0, half)) + self.encode(batch.slice(half))
-        columns = dict(zip(batch.schema.names, map(lists.single, batch.columns), strict=True))
-        features = [Feature(name, _kind(column.type), None, False) for name, column in columns.items()]
-        encoded: list[bytes] = encode(columns, features).tolist()
-        return encoded
+    if not batch.num_columns or not batch.num_rows:
+        return [b""] * batch.num_rows
+    if batch.nbytes > ENCODED_BYTES and batch.num_rows > 1:
+        # Arrow counts the bytes of a column with 31 bits.
+        half = batch.num_rows // 2
+        return encoded(batch.slice(0, half)) + encoded(batch.slice(half))
+    columns = dict(zip(batch.schema.names, map(lists.single, batch.columns), strict=True))
+    features = [Feature(name, _kind(column.type), None, False) for name, column in columns.items()]
+    rows: list[bytes] = encode(columns, features).tolist()
+    return rows
 
 
 def _kind(kind: pa.DataType) -> str:

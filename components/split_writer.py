@@ -37,7 +37,7 @@ class SplitsWriter:
     def write(
         self, split: str, batch: pa.RecordBatch | None, examples: Sequence[bytes] | None = None
     ) -> None:
-        """Rows of one split. Without `examples` a batch as `records.Encoder` takes it, strings and flat columns
+        """Rows of one split. Without `examples` a batch as `records.encoded` takes it, strings and flat columns
         included; else the same rows serialised, and a batch of exactly what tfx_bsl decodes of them (None: no
         columns for this split)."""
         number = self._names.index(split)

@@ -53,7 +53,6 @@ def define_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from bridges.spark import session
     from pipelines.base import answer, check, data, live, runner
     from pipelines.base.forkserver import client
 
@@ -61,6 +60,8 @@ def _run(options: argparse.Namespace) -> int:
     card, paths = registry.get(options.project), Paths.of(options.project)
     settings = run_settings(card, options)
     if settings.engine:
+        from bridges.spark import session
+
         session.check(settings.engine)
     home.make(paths.home)
     console = output.console()

@@ -294,6 +294,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         f"{B}.directions",
         f"{B}.lineage",
         f"{B}.metadata",
+        f"{B}.watching.quality",
         f"{B}.watching.record",
         f"{B}.watching.state",
         "serving.ab",

@@ -41,9 +41,11 @@ def parts_of(frame: DataFrame) -> Parts | None:
     from pyspark.sql.pandas.types import to_arrow_schema
 
     files = _files(frame)
-    if not files or len(files) > MOST_FILES or not _plain(to_arrow_schema(frame.schema)):
+    if not files or len(files) > MOST_FILES:
         return None
     wanted = to_arrow_schema(frame.schema)
+    if not _plain(wanted):
+        return None
     sizes: list[tuple[str, int, int]] = []
     for path in files:
         try:

@@ -10,7 +10,6 @@ from dashboards.readers import watches as reader
 from dashboards.readers.files import Missing
 from dashboards.readers.watches import ALARM, WINDOW, State
 from pipelines.base import production
-from pipelines.base.project import Project
 from pipelines.base.rollout import Watch
 
 # Windows and alarms shown of one model.
@@ -66,8 +65,8 @@ def _shown(site: Site, name: str, kept: State, notes: Notes) -> dict[str, Any]:
         ],
         "answers": sum(of["answers"] for of in kept.quality.values()),
         "odd": sum(of["odd"] for of in kept.quality.values()),
-        "outcome": _outcome(card),
-        "measured": card is None or card.evaluation.task != "own",
+        "outcome": reader.outcome(card) if card else "",
+        "measured": card is None or reader.measurable(card),
         "terms": (card.watch if card else None) or Watch(),
         "alarm_rows": [
             {
@@ -85,10 +84,3 @@ def _shown(site: Site, name: str, kept: State, notes: Notes) -> dict[str, Any]:
         "started": kept.started,
         "reason": kept.reason,
     }
-
-
-def _outcome(card: Project | None) -> str:
-    if card is None:
-        return ""
-    given = card.watch.outcome if card.watch else ""
-    return given or card.evaluation.raw_label_key or card.evaluation.label_key

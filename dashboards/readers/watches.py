@@ -7,10 +7,22 @@ from pathlib import Path
 from dashboards.readers.files import Files, Missing
 from dashboards.readers.metadata import Metadata
 from pipelines.base.watching import state
+from pipelines.base.watching.quality import measurable, outcome
 from pipelines.base.watching.record import ALARM, JUDGEMENT, WINDOW, describe, events
 from pipelines.base.watching.state import State
 
-__all__ = ["ALARM", "WINDOW", "Recorded", "State", "describe", "names", "of", "recorded"]
+__all__ = [
+    "ALARM",
+    "WINDOW",
+    "Recorded",
+    "State",
+    "describe",
+    "measurable",
+    "names",
+    "of",
+    "outcome",
+    "recorded",
+]
 
 
 def names(files: Files) -> list[str]:

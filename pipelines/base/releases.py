@@ -80,7 +80,6 @@ def _put(
     line: dict[str, Any],
     model: Any,
 ) -> None:
-    from ml_metadata import errors as mlmd_errors
     from ml_metadata.proto import metadata_store_pb2 as pb
 
     execution = pb.Execution(type_id=types[STEP], name=name, last_known_state=pb.Execution.COMPLETE)
@@ -92,15 +91,23 @@ def _put(
     properties["share"].double_value = float(line.get("share") or 0)
     judgement = pb.Artifact(type_id=types[JUDGEMENT], uri=release["file"], name=name, state=pb.Artifact.LIVE)
     judgement.custom_properties["numbers"].string_value = json.dumps(line.get("judgement") or {})
-    linked = [(judgement, event(pb.Event.OUTPUT, "judgement"))]
+    put(store, context, execution, judgement, model)
+
+
+def put(store: Any, context: Any, execution: Any, judgement: Any, model: Any) -> None:
+    """Records an execution, the judgement that it made, and the PushedModel that it is of (None: nobody knows it)."""
+    from ml_metadata import errors as mlmd_errors
+    from ml_metadata.proto import metadata_store_pb2 as pb
+
+    linked = [(judgement, _event(pb.Event.OUTPUT, "judgement"))]
     if model is not None:
-        linked.append((model, event(pb.Event.INPUT, "pushed_model")))
+        linked.append((model, _event(pb.Event.INPUT, "pushed_model")))
     # Where somebody else recorded it in this moment, it is recorded.
     with contextlib.suppress(mlmd_errors.AlreadyExistsError):
         store.put_execution(execution, linked, [context])
 
 
-def event(kind: int, key: str) -> Any:
+def _event(kind: int, key: str) -> Any:
     """An event of ML Metadata with the key of what went in or came out."""
     from ml_metadata.proto import metadata_store_pb2 as pb
 

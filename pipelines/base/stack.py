@@ -94,8 +94,7 @@ def light() -> None:
     if not any(isinstance(finder, _WholesFirst) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WholesFirst())
     for package in POSTPONED:
-        folder = _folder_of(package)
-        if package not in sys.modules and folder is not None:
+        if package not in sys.modules and (folder := _folder_of(package)) is not None:
             postponed = _Postponed(package)
             postponed.__path__ = [str(folder)]
             sys.modules[package] = postponed

@@ -63,28 +63,18 @@ class Watcher:
             state.save(self.folder, kept)
         return kept, said + (told or []), self.due(kept)
 
-    @property
-    def outcome(self) -> str:
-        """What the outcomes are called that tell whether an answer was right."""
-        evaluation = self.card.evaluation
-        return self.terms.outcome or evaluation.raw_label_key or evaluation.label_key
-
-    @property
-    def measurable(self) -> bool:
-        """Whether an answer can be held against an outcome: not where the evaluation is a function of the project's."""
-        return self.card.evaluation.task in quality.METRICS
-
     def quality_lines(self, kept: State) -> list[str]:
         """What is known of the answers' quality, for people."""
-        if not self.measurable:
+        if not quality.measurable(self.card):
             return ["live quality is not measured: the evaluation is a function of the project's own"]
         lines = [
             quality.line(version, one)
             for version, of in sorted(kept.quality.items(), key=lambda item: int(item[0]))
             for one in (of["metrics"] if of["outcomes"] else [])
         ]
+        asked = quality.outcome(self.card)
         return lines or [
-            f"no outcomes yet: what {self.outcome!r} was is told with `viaduct feedback {self.served} FILE`"
+            f"no outcomes yet: what {asked!r} was is told with `viaduct feedback {self.served} FILE`"
         ]
 
     def due(self, kept: State) -> Due:
@@ -163,7 +153,7 @@ class Watcher:
 
     def _hear(self, given: list[Answer]) -> Hear | None:
         """Collects the answers of log files where outcomes can be held against them."""
-        if not self.measurable:
+        if not quality.measurable(self.card):
             return None
 
         def hear(record: bytes, log: Any, version: int, at: float) -> None:
@@ -175,13 +165,15 @@ class Watcher:
 
     def _quality(self, kept: State, given: list[Answer]) -> list[str] | None:
         """Joins answers with the outcomes that have come; alarms in words, None where nothing is new."""
-        if not self.measurable:
+        if not quality.measurable(self.card):
             return None
         from serving.ab.ledger import FOLDER
 
         with answers.opened(self.folder) as book:
             book.add(given)
-            book.hear(self.paths.served(self.served) / FOLDER, self.outcome, self.card.evaluation)
+            book.hear(
+                self.paths.served(self.served) / FOLDER, quality.outcome(self.card), self.card.evaluation
+            )
             book.forget(time.time() - self.terms.outcome_days * DAY_S)
             # The first look measures all the same: the last process may have been killed before it wrote that down.
             if self._joined and not book.changed:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.base.project import Evaluation
+from pipelines.base.project import Evaluation, Project
 
 Array = Any
 # Over all looks together, and over the metrics of the card's bars: how often an interval may miss the truth.
@@ -77,6 +77,17 @@ METRICS: dict[str, dict[str, _Metric]] = {
         "root_mean_squared_error": _Metric(False, _all, _squares, root=True, rate=False),
     },
 }
+
+
+def outcome(card: Project) -> str:
+    """What the outcomes are called that tell whether an answer was right."""
+    given = card.watch.outcome if card.watch else ""
+    return given or card.evaluation.raw_label_key or card.evaluation.label_key
+
+
+def measurable(card: Project) -> bool:
+    """Whether an answer can be held against an outcome: not where the evaluation is a function of the project's."""
+    return card.evaluation.task in METRICS
 
 
 def truth(value: float | str, evaluation: Evaluation) -> float | None:

@@ -6,7 +6,6 @@ once each, whoever asks and how often. Quiet windows are not recorded. It judges
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -89,7 +88,6 @@ def record(store: Any, paths: Paths) -> int:
 def _put(
     store: Any, types: dict[str, int], context: Any, name: str, event: Event, file: Path, model: Any
 ) -> None:
-    from ml_metadata import errors as mlmd_errors
     from ml_metadata.proto import metadata_store_pb2 as pb
 
     execution = pb.Execution(type_id=types[STEP], name=name, last_known_state=pb.Execution.COMPLETE)
@@ -99,12 +97,7 @@ def _put(
     judgement = pb.Artifact(type_id=types[JUDGEMENT], uri=str(file), name=name, state=pb.Artifact.LIVE)
     judgement.custom_properties["event"].string_value = name
     judgement.custom_properties["numbers"].string_value = json.dumps(event.numbers)
-    linked = [(judgement, releases.event(pb.Event.OUTPUT, "judgement"))]
-    if model is not None:
-        linked.append((model, releases.event(pb.Event.INPUT, "pushed_model")))
-    # Where somebody else recorded it in this moment, it is recorded.
-    with contextlib.suppress(mlmd_errors.AlreadyExistsError):
-        store.put_execution(execution, linked, [context])
+    releases.put(store, context, execution, judgement, model)
 
 
 def of_version(store: Any, project: str, destination: str) -> list[dict[str, Any]]:

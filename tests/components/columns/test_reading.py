@@ -141,7 +141,7 @@ def test_flat_columns_become_the_lists_that_their_records_decode_to(
     ints, floats, texts, lists, words, counts
 ) -> None:
     from components.columns.lists import as_lists, listed, stored
-    from components.records import Encoder
+    from components.records import encoded
 
     columns = {
         "a": pa.array(ints, pa.int64()),
@@ -153,7 +153,7 @@ def test_flat_columns_become_the_lists_that_their_records_decode_to(
         "g": pa.array(counts, pa.large_list(pa.int64())),
     }
     batch = as_lists(pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
-    theirs = decoded(Encoder().encode(batch))
+    theirs = decoded(encoded(batch))
     for mine in (batch, listed(stored(batch))):
         same(mine, theirs)
 
