@@ -108,7 +108,16 @@ def lineage_picture(graph: ancestry.Neighbourhood, links: bool = True) -> Any:
         run = graph.runs.get(execution.id, "")
         node = graph.nodes.get(execution.id, execution.type)
         href = url("/run", id=run) if run and links else ""
-        boxes.append(Box(f"e{execution.id}", node, run[-20:], "step", href, f"{execution.state} in {run}"))
+        boxes.append(
+            Box(
+                f"e{execution.id}",
+                node,
+                run[-20:],
+                "step",
+                href,
+                f"{execution.state}{f' in {run}' if run else ''}",
+            )
+        )
     edges = []
     for step in graph.steps:
         ends = (f"a{step.artifact}", f"e{step.execution}")

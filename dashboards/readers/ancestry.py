@@ -159,7 +159,8 @@ def _tree(
     for near in [s for s in graph.steps if s.artifact == artifact and s.output == upwards]:
         how = "by" if upwards else "compared with by" if near.baseline else "read by"
         node, run = graph.nodes.get(near.execution, "?"), graph.runs.get(near.execution, "?")
-        lines.append(f"{indent}{how} {node} in {run}")
+        # What releases and watches record is no part of a run.
+        lines.append(f"{indent}{how} {node}" + (f" in {run}" if run else ""))
         if near.baseline:
             continue
         others = [s for s in graph.steps if s.execution == near.execution and s is not near]

@@ -27,6 +27,11 @@ def client(home: Path, make_client: Any) -> Any:
     return make_client(home)
 
 
+def test_a_watchs_judgement_descends_from_the_pushed_model_and_from_no_run(client: Any) -> None:
+    text = client.get("/lineage?artifact=6").text.partition("The same as text")[2]
+    assert re.search(r"read by Watch\n +judgement: viaduct.WatchJudgement", text)
+
+
 def words(client: Any, path: str) -> str:
     answer = client.get(path)
     assert answer.status_code == 200, answer.text
