@@ -66,11 +66,11 @@ def connect(address: str, name: str = "viaduct") -> psycopg2.extensions.connecti
     scheme, _, rest = address.partition("://")
     if scheme == "vertica":
         return _vertica(address, password)
+    spoken = address
     if scheme == "redshift":
         port = urllib.parse.urlsplit(address).port
-        return connect(
-            f"postgresql://{rest}" + ("" if port else f"{'&' if '?' in rest else '?'}port={PORTS[scheme]}"),
-            name,
+        spoken = f"postgresql://{rest}" + (
+            "" if port else f"{'&' if '?' in rest else '?'}port={PORTS[scheme]}"
         )
     settings: dict[str, Any] = {
         "application_name": name,
@@ -78,7 +78,7 @@ def connect(address: str, name: str = "viaduct") -> psycopg2.extensions.connecti
         "client_encoding": "UTF8",
     }
     try:
-        return psycopg2.connect(address, **settings, **({"password": password} if password else {}))
+        return psycopg2.connect(spoken, **settings, **({"password": password} if password else {}))
     except psycopg2.Error as error:
         raise BridgeError(
             f"No connection to {without_password(address)}: {_line(error, password)}."

@@ -101,3 +101,8 @@ def test_the_pointers_state_sees_changed_rows(redshift, sql, tmp_path):
     assert state().state != first.state
     with pytest.raises(BridgeError, match=r"No connection to \w+://me@127"):
         pointer.write(tmp_path / "w", "redshift://me@127.0.0.1:1/db", tmp_path / "query.sql")
+
+
+def test_a_redshift_that_does_not_answer_is_called_by_the_address_that_was_given():
+    with pytest.raises(BridgeError, match=r"No connection to redshift://me@127\.0\.0\.1:1/d: .*refused"):
+        address.connect("redshift://me@127.0.0.1:1/d")
